@@ -120,11 +120,12 @@ struct HbmSpec {
 };
 
 struct LaunchSpec {
-  Seconds graph_kernel;     // kernel to kernel inside a replayed graph
-  Seconds stream_kernel;    // kernel to kernel, launched on a stream
-  Seconds eager_framework;  // host-bound operator launch of a Python framework (validation of eager data only)
-  Cycles kernel_start;      // first CTA's cold start: instruction and constant caches, descriptors
-  Cycles kernel_end;        // last store visible and completion reported
+  Seconds graph_kernel;            // kernel to kernel inside a replayed graph
+  Seconds stream_kernel;           // kernel to kernel, launched on a stream
+  Seconds eager_framework;         // host-bound operator launch of a Python framework (validation of eager data only)
+  double cta_dispatch_cycles = 1;  // the CTA scheduler starts one CTA somewhere on the GPU every so many cycles
+  Cycles kernel_start;             // first CTA's cold start: instruction and constant caches, descriptors
+  Cycles kernel_end;               // last store visible and completion reported
 };
 
 // Energy at the boost clock's voltage. Dynamic energy scales with voltage squared when the governor lowers the clock.
