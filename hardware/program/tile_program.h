@@ -60,9 +60,11 @@ struct Box {
 
 // ---- Macro-operations ----------------------------------------------------------------------------------------
 
+// Loops count like C's `for`: the loop variable holds `first` from the start of the role until the loop runs, and
+// first + count after it (first alone when count is 0). Work before or after a loop may use these values.
 struct LoopBegin {
   std::uint8_t loop = 0;
-};  // runs CtaGroup::loops[loop]; loop1 nests inside loop0
+};  // runs CtaGroup::loops[loop]; loop1 may nest inside loop0 or stand after it
 struct LoopEnd {};
 
 struct AcquireStage {
