@@ -41,9 +41,9 @@ struct Term {
   std::int64_t stride_bytes = 0;
 };
 
-// A box of a row-major matrix inside a tensor: `rows` rows of `row_bytes`, starting at row value(row_var) * rows and
-// at byte value(column_var) * row_bytes of the row, plus the outer terms (batch, head). What lies beyond the extents
-// is clipped: it is neither read nor written (TMA fills it with zeros).
+// A box of a row-major matrix inside a tensor: `rows` rows of `row_bytes`, starting at row value(row_var) * row_step +
+// first_row and at byte value(column_var) * column_step_bytes + first_column_byte of the row, plus the outer terms
+// (batch, head). What lies beyond the extents is clipped: it is neither read nor written (TMA fills it with zeros).
 struct Box {
   std::uint32_t tensor = 0;  // index into TileProgram::tensors
   Var row_var = Var::none;
@@ -56,6 +56,10 @@ struct Box {
   std::uint64_t first_row = 0;            // added to the starting row (a role's share of a tile)
   std::uint64_t first_column_byte = 0;
   std::array<Term, 3> outer{};  // whole-matrix offsets
+  // From one value of the variable to the next. 0: boxes side by side (rows, row_bytes); larger when the box is a
+  // role's share of its CTA's tile.
+  std::uint64_t row_step = 0;
+  std::uint64_t column_step_bytes = 0;
 };
 
 // ---- Macro-operations ----------------------------------------------------------------------------------------
@@ -90,19 +94,19 @@ enum class CopyPath : std::uint8_t {
 // all. The CTAs of a cluster are taken to run in lockstep.
 struct LoadTile {
   std::uint8_t pipe = 0;
-  Box box;
+  Box box{};
   CopyPath path = CopyPath::bulk;
   std::uint8_t multicast = 1;
 };
 
 // Plain loads into registers. Asynchronous: the next WaitLoads of the role waits for them.
 struct GlobalLoad {
-  Box box;
+  Box box{};
 };
 struct WaitLoads {};
 // Stores complete in the background; WaitStores (implied at the end of a CTA) waits for their acknowledgement.
 struct GlobalStore {
-  Box box;
+  Box box{};
   CopyPath path = CopyPath::lsu;
 };
 struct WaitStores {};
@@ -136,7 +140,7 @@ struct Mma {
   OperandSource a = OperandSource::shared;
   // Bytes read from shared memory for the operands, over all warps of the role (the mapping knows the warp tiling).
   std::uint64_t shared_read_bytes = 0;
-  UsefulPart useful;
+  UsefulPart useful{};
 };
 struct MmaWait {
   std::uint8_t allowed_in_flight = 0;
@@ -262,11 +266,13 @@ struct ProgramTotals {
 };
 ProgramTotals totals(const TileProgram& program);
 
-// 128-bit content hash over every field that an evaluator reads, as 32 hex digits: the kernel store's key.
+// 128-bit content hash over every field that an evaluator reads, as 32 hex digits: the kernel store's key. Labels of
+// tensors, classes, roles and pipes are not part of it; the program's own name is.
 std::string content_hash(const TileProgram& program);
 
-// Throws std::logic_error-like assertion when the program is malformed: unknown tensor, unbalanced loops, a pipe
-// whose commits and waits differ. Mapping tests call it on everything they build.
+// Throws std::logic_error when the program is malformed: unknown tensor, a box that reaches beyond its tensor,
+// unbalanced loops, a loop counter used outside its loop, a pipe whose commits, waits and releases differ, a grid that
+// clusters do not divide. Mapping tests call it on everything they build.
 void check(const TileProgram& program);
 
 }  // namespace lightcone::hardware
