@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/validate/row_to_operator.h"
+
+#include <array>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+#include "sim/base/suggest.h"
+
+namespace lightcone::scenarios {
+
+namespace {
+
+using models::ElementwiseKind;
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+// Raised by the readers below, turned into RowMapping::reason by map_row.
+struct Unsupported {
+  std::string reason;
+};
+
+std::uint64_t size(const OperatingPoint& point, std::string_view name) {
+  const auto value = point.size(name);
+  if (!value || *value == 0) throw Unsupported{"params: \"" + std::string(name) + "\" must be a whole number above 0"};
+  return *value;
+}
+
+NumberFormat format(const std::string& name) {
+  const auto parsed = parse_number_format(name);
+  if (!parsed) throw Unsupported{"number format \"" + name + "\" is not known"};
+  return *parsed;
+}
+
+// ---- Who ran it, and how it was timed ------------------------------------------------------------------------
+
+// One row per data set. Sources: the data sets' own documentation of their benchmark loops.
+struct SourceRule {
+  std::string_view source;  // start of the source column
+  KernelLibrary library;
+  TimingConvention timing;
+};
+constexpr std::array<SourceRule, 8> kSources{{
+    {"aiconfigurator:vllm", KernelLibrary::vllm, TimingConvention::graph_replay},
+    {"aiconfigurator:sglang", KernelLibrary::sglang, TimingConvention::graph_replay},
+    {"aiconfigurator:trtllm", KernelLibrary::tensorrt_llm, TimingConvention::graph_replay},
+    {"vidur", KernelLibrary::automatic, TimingConvention::profiler},
+    {"neusight", KernelLibrary::pytorch_eager, TimingConvention::eager},
+    {"llmcompass", KernelLibrary::pytorch_eager, TimingConvention::eager},
+    {"flash-attention", KernelLibrary::automatic, TimingConvention::stream},
+    {"", KernelLibrary::automatic, TimingConvention::stream},  // cuBLAS loops of the published tables
+}};
+
+const SourceRule& source_rule(std::string_view source) {
+  for (const SourceRule& rule : kSources) {
+    if (starts_with(source, rule.source)) return rule;
+  }
+  return kSources.back();
+}
+
+MappedPoint start(const OperatingPoint& point) {
+  const SourceRule& rule = source_rule(point.source);
+  MappedPoint mapped;
+  mapped.options.library = rule.library;
+  mapped.timing = rule.timing;
+  mapped.options.launch = rule.timing == TimingConvention::stream || rule.timing == TimingConvention::eager
+                              ? hardware::LaunchMode::stream
+                              : hardware::LaunchMode::graph;
+  return mapped;
+}
+
+// ---- One reader per op ---------------------------------------------------------------------------------------
+
+struct GemmFormats {
+  NumberFormat activation, weight, output;
+  bool quantises = false;  // the timed call also quantises its bf16 activations
+};
+
+GemmFormats gemm_formats(const std::string& dtype) {
+  using F = NumberFormat;
+  if (dtype == "fp8" || dtype == "fp8_block") return {F::fp8_e4m3, F::fp8_e4m3, F::bf16, true};
+  if (dtype == "nvfp4") return {F::nvfp4, F::nvfp4, F::bf16, true};
+  if (dtype == "int4_wo") return {F::fp16, F::int4, F::fp16};
+  if (dtype == "int8_wo") return {F::fp16, F::int8, F::fp16};
+  if (dtype == "int8_sq") return {F::int8, F::int8, F::fp16};
+  const NumberFormat plain = format(dtype);
+  return {plain, plain, plain};
+}
+
+MappedPoint gemm(const OperatingPoint& point) {
+  if (contains(point.note, "optimisation ladder") && point.kernel != "cublas" && point.kernel != "fast.cu") {
+    throw Unsupported{"a step of a kernel-optimisation ladder, not a library's kernel"};
+  }
+  MappedPoint mapped = start(point);
+  const GemmFormats formats = gemm_formats(point.dtype);
+  const std::uint64_t m = size(point, "m"), n = size(point, "n"), k = size(point, "k");
+  if (formats.quantises && contains(point.note, "quantisation")) {
+    mapped.operators.push_back(
+        models::Elementwise{ElementwiseKind::quantize, m * k, NumberFormat::bf16, formats.activation});
+    mapped.note = "with a quantisation pass of the activations";
+  }
+  mapped.operators.push_back(models::Gemm{m, n, k, formats.activation, formats.weight, formats.output, true, false});
+  return mapped;
+}
+
+MappedPoint batched_gemm(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  const NumberFormat f = format(point.dtype);
+  const NumberFormat output = info(f).bits < 16 ? NumberFormat::bf16 : f;
+  mapped.operators.push_back(
+      models::BatchedGemm{size(point, "batch"), size(point, "m"), size(point, "n"), size(point, "k"), f, f, output});
+  return mapped;
+}
+
+void choose_flash_attention(const std::string& kernel, MappedPoint& mapped) {
+  if (mapped.options.library == KernelLibrary::automatic) {
+    if (kernel == "fa2") mapped.options.library = KernelLibrary::flash_attention_2;
+    if (kernel == "fa3") mapped.options.library = KernelLibrary::flash_attention_3;
+  }
+  for (const char* other : {"triton", "flashinfer", "fa4", "cudnn"}) {
+    if (contains(kernel, other)) mapped.note = kernel + " is priced as the library's FlashAttention kernel";
+  }
+}
+
+MappedPoint attention(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  models::Attention a;
+  a.batch = size(point, "batch");
+  a.heads = size(point, "heads");
+  a.kv_heads = size(point, "kv_heads");
+  a.q_len = size(point, "q_len");
+  a.kv_len = size(point, "kv_len");
+  a.head_dim = size(point, "head_dim");
+  a.causal = point.size("causal").value_or(1) != 0;
+  a.window = point.size("window").value_or(0);
+  a.activation = format(point.dtype);
+  const std::string kv = point.text("kv_dtype");
+  a.kv = kv.empty() ? a.activation : format(kv);
+  a.paged = contains(point.note, "paged");
+  a.writes_kv_cache = contains(point.note, "KV-cache write");
+  if (a.causal && a.kv_len < a.q_len) throw Unsupported{"causal attention with fewer keys than queries"};
+  if (const std::uint64_t chunk = point.size("chunk").value_or(0); chunk != 0 && chunk < a.q_len) {
+    if (a.q_len % chunk != 0) {
+      mapped.note = "chunked attention: the last, shorter chunk is priced as a whole one";
+    }
+    a.batch *= (a.q_len + chunk - 1) / chunk;
+    a.q_len = a.kv_len = chunk;
+  }
+  choose_flash_attention(point.kernel, mapped);
+  mapped.operators.push_back(a);
+  return mapped;
+}
+
+MappedPoint norm(const OperatingPoint& point, models::NormKind kind) {
+  MappedPoint mapped = start(point);
+  mapped.operators.push_back(models::Norm{kind, size(point, "m"), size(point, "n"), false, format(point.dtype)});
+  return mapped;
+}
+
+MappedPoint softmax(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  mapped.operators.push_back(models::Softmax{size(point, "m"), size(point, "n"), format(point.dtype)});
+  return mapped;
+}
+
+struct ElementwiseName {
+  std::string_view name;
+  ElementwiseKind kind;
+};
+// A trailing "u" is the form with a constant as second operand (NeuSight); "act" is Vidur's ungated activation (GELU).
+// pow with two tensors moves what a division moves, and both are bound by that.
+constexpr std::array<ElementwiseName, 17> kElementwise{{
+    {"add", ElementwiseKind::add},
+    {"addu", ElementwiseKind::scale},
+    {"mul", ElementwiseKind::mul},
+    {"mulu", ElementwiseKind::scale},
+    {"div", ElementwiseKind::divide},
+    {"divu", ElementwiseKind::scale},
+    {"pow", ElementwiseKind::divide},
+    {"powu", ElementwiseKind::pow},
+    {"relu", ElementwiseKind::relu},
+    {"gelu", ElementwiseKind::gelu},
+    {"tanh", ElementwiseKind::tanh},
+    {"act", ElementwiseKind::gelu},
+    {"silu_mul", ElementwiseKind::silu_mul},
+    {"gelu_mul", ElementwiseKind::gelu_mul},
+    {"copy", ElementwiseKind::copy},
+    {"scale", ElementwiseKind::scale},
+    {"quantize_static", ElementwiseKind::quantize},
+}};
+
+MappedPoint elementwise(const OperatingPoint& point) {
+  const std::string kind = point.text("kind");
+  std::vector<std::string> known;
+  for (const ElementwiseName& entry : kElementwise) {
+    known.emplace_back(entry.name);
+    if (entry.name != kind) continue;
+    MappedPoint mapped = start(point);
+    const std::size_t arrow = point.dtype.find("->");
+    const NumberFormat input = format(point.dtype.substr(0, arrow));
+    const NumberFormat output = arrow == std::string::npos ? input : format(point.dtype.substr(arrow + 2));
+    mapped.operators.push_back(models::Elementwise{entry.kind, size(point, "m") * size(point, "n"), input, output});
+    if (kind == "pow") mapped.note = "pow of two tensors is priced as a division";
+    return mapped;
+  }
+  throw Unsupported{"elementwise kind \"" + kind + "\" is not known" + suggestion_text(kind, known)};
+}
+
+struct OpReader {
+  std::string_view op;
+  std::function<MappedPoint(const OperatingPoint&)> read;
+};
+
+const std::vector<OpReader>& readers() {
+  static const std::vector<OpReader> table{
+      {"gemm", gemm},
+      {"bmm", batched_gemm},
+      {"attention_prefill", attention},
+      {"attention_decode", attention},
+      {"elementwise", elementwise},
+      {"rmsnorm", [](const OperatingPoint& p) { return norm(p, models::NormKind::rms); }},
+      {"layernorm", [](const OperatingPoint& p) { return norm(p, models::NormKind::layer); }},
+      {"softmax", softmax},
+  };
+  return table;
+}
+
+}  // namespace
+
+const std::vector<std::string>& supported_measured_ops() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const OpReader& reader : readers()) list.emplace_back(reader.op);
+    return list;
+  }();
+  return names;
+}
+
+RowMapping map_row(const OperatingPoint& point) {
+  for (const OpReader& reader : readers()) {
+    if (reader.op != point.op) continue;
+    try {
+      return {reader.read(point), {}};
+    } catch (const Unsupported& unsupported) {
+      return {std::nullopt, unsupported.reason};
+    }
+  }
+  return {std::nullopt, "op \"" + point.op + "\" is not supported yet"};
+}
+
+}  // namespace lightcone::scenarios

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "catch.h"
+#include "scenarios/validate/row_to_operator.h"
+#include "sim/base/error.h"
+
+using namespace lightcone;
+using namespace lightcone::scenarios;
+
+namespace {
+
+OperatingPoint point(std::string op, std::string dtype, std::map<std::string, std::string> params,
+                     std::string source = "aiconfigurator:vllm-0.14.0", std::string kernel = "",
+                     std::string note = "") {
+  return OperatingPoint{std::move(source), "H100-SXM-80GB", std::move(op),    std::move(dtype),
+                        std::move(kernel), std::move(note), std::move(params)};
+}
+
+template <class Kind>
+Kind only(const RowMapping& row) {
+  INFO(row.reason);
+  REQUIRE(row.mapped.has_value());
+  REQUIRE(row.mapped->operators.size() == 1);
+  return std::get<Kind>(row.mapped->operators.front());
+}
+
+}  // namespace
+
+TEST_CASE("a GEMM row keeps its sizes and formats") {
+  const auto row = map_row(point("gemm", "bf16", {{"m", "3"}, {"n", "5"}, {"k", "7"}}));
+  const auto gemm = only<models::Gemm>(row);
+  REQUIRE((gemm.m == 3 && gemm.n == 5 && gemm.k == 7));
+  REQUIRE(gemm.weight == NumberFormat::bf16);
+  REQUIRE(row.mapped->options.library == KernelLibrary::vllm);
+  REQUIRE(row.mapped->timing == TimingConvention::graph_replay);
+
+  const auto wo = only<models::Gemm>(map_row(point("gemm", "int4_wo", {{"m", "3"}, {"n", "5"}, {"k", "7"}})));
+  REQUIRE((wo.activation == NumberFormat::fp16 && wo.weight == NumberFormat::int4));
+}
+
+TEST_CASE("a quantised GEMM whose time holds the quantisation runs two operators") {
+  const auto row = map_row(point("gemm", "fp8", {{"m", "3"}, {"n", "5"}, {"k", "7"}}, "aiconfigurator:trtllm-1.0.0",
+                                 "torch_flow", "includes dynamic activation quantisation"));
+  REQUIRE(row.mapped->operators.size() == 2);
+  const auto quantise = std::get<models::Elementwise>(row.mapped->operators[0]);
+  REQUIRE(quantise.elements == 21);
+  REQUIRE(quantise.output == NumberFormat::fp8_e4m3);
+}
+
+TEST_CASE("attention rows carry cache, window and chunk") {
+  std::map<std::string, std::string> params{{"batch", "2"},  {"heads", "8"},      {"kv_heads", "2"},
+                                            {"q_len", "64"}, {"kv_len", "64"},    {"head_dim", "128"},
+                                            {"causal", "1"}, {"kv_dtype", "fp8"}, {"window", "32"}};
+  auto a = only<models::Attention>(map_row(point("attention_prefill", "bf16", params, "aiconfigurator:sglang-0.5.10",
+                                                 "fa3", "includes KV-cache write; paged KV")));
+  REQUIRE((a.paged && a.writes_kv_cache && a.causal && a.window == 32));
+  REQUIRE((a.activation == NumberFormat::bf16 && a.kv == NumberFormat::fp8_e4m3));
+
+  params.erase("window");
+  params["chunk"] = "16";
+  a = only<models::Attention>(map_row(point("attention_prefill", "bf16", params)));
+  REQUIRE((a.batch == 8 && a.q_len == 16 && a.kv_len == 16));
+  REQUIRE_FALSE(a.paged);
+
+  params["causal"] = "0";
+  params.erase("chunk");
+  const auto row = map_row(point("attention_prefill", "fp16", params, "flash-attention-figures", "fa2"));
+  REQUIRE_FALSE(only<models::Attention>(row).causal);
+  REQUIRE(row.mapped->options.library == KernelLibrary::flash_attention_2);
+}
+
+TEST_CASE("the timing convention follows the data set") {
+  const std::map<std::string, std::string> sizes{{"m", "8"}, {"n", "64"}};
+  REQUIRE(map_row(point("rmsnorm", "fp16", sizes, "vidur")).mapped->timing == TimingConvention::profiler);
+  const auto eager = map_row(point("softmax", "fp32", sizes, "neusight"));
+  REQUIRE(eager.mapped->timing == TimingConvention::eager);
+  REQUIRE(eager.mapped->options.launch == hardware::LaunchMode::stream);
+  const auto norm = only<models::Norm>(map_row(point("layernorm", "fp32", sizes, "neusight")));
+  REQUIRE(norm.kind == models::NormKind::layer);
+}
+
+TEST_CASE("elementwise kinds tell tensors from constants and formats from each other") {
+  std::map<std::string, std::string> params{{"m", "8"}, {"n", "64"}, {"kind", "addu"}};
+  REQUIRE(only<models::Elementwise>(map_row(point("elementwise", "fp32", params, "neusight"))).kind ==
+          models::ElementwiseKind::scale);
+  params["kind"] = "quantize_static";
+  const auto quantise = only<models::Elementwise>(map_row(point("elementwise", "bf16->fp8", params)));
+  REQUIRE((quantise.elements == 512 && quantise.input == NumberFormat::bf16));
+  REQUIRE(quantise.output == NumberFormat::fp8_e4m3);
+}
+
+TEST_CASE("a row that cannot be mapped says why") {
+  const auto reason = [](const OperatingPoint& p) {
+    const RowMapping row = map_row(p);
+    REQUIRE_FALSE(row.mapped.has_value());
+    return row.reason;
+  };
+  REQUIRE(reason(point("moe", "bf16", {})).find("\"moe\"") != std::string::npos);
+  REQUIRE(reason(point("gemm", "bf16", {{"m", "3"}, {"n", "0"}, {"k", "7"}})).find("\"n\"") != std::string::npos);
+  REQUIRE(reason(point("gemm", "bf16", {{"m", "3.5"}, {"n", "4"}, {"k", "7"}})).find("\"m\"") != std::string::npos);
+  REQUIRE(reason(point("gemm", "fp7", {{"m", "3"}, {"n", "4"}, {"k", "7"}})).find("fp7") != std::string::npos);
+  REQUIRE(reason(point("elementwise", "fp32", {{"kind", "gelo"}})).find("gelu") != std::string::npos);
+  REQUIRE(reason(point("gemm", "fp32", {{"m", "4"}, {"n", "4"}, {"k", "4"}}, "siboehm/SGEMM_CUDA", "naive",
+                       "kernel-optimisation ladder"))
+              .find("ladder") != std::string::npos);
+}
+
+TEST_CASE("measured tables report faults by line and keep the whole row") {
+  const auto file = std::filesystem::temp_directory_path() / "lightcone_test_rows.csv";
+  std::ofstream(file) << "source,gpu,op,params,dtype,time_us,extra\n"
+                         "s,g,gemm,\"{\"\"m\"\":3,\"\"kind\"\":\"\"x\"\"}\",bf16,1.5,kept\n"
+                         "s,g,gemm,{},bf16,,\n";
+  const MeasuredTable table = read_measured(file);
+  REQUIRE(table.rows.size() == 2);
+  REQUIRE(table.rows[0].point.size("m") == 3);
+  REQUIRE(table.rows[0].point.text("kind") == "x");
+  REQUIRE(*table.rows[0].time_us == 1.5);
+  REQUIRE(table.rows[0].cells.back() == "kept");
+  REQUIRE_FALSE(table.rows[1].time_us.has_value());
+
+  std::ofstream(file) << "source,gpu,op,params,dtype,time_us\ns,g,gemm,nonsense,bf16,1\ns,g,gemm,{},bf16,-4\n";
+  std::string message;
+  try {
+    read_measured(file);
+  } catch (const ConfigError& error) {
+    message = error.what();
+  }
+  REQUIRE(message.find(":2:1: params") != std::string::npos);
+  REQUIRE(message.find(":3:1: time_us") != std::string::npos);
+  std::filesystem::remove(file);
+}
