@@ -36,6 +36,9 @@ VarRanges cta_ranges(const CtaGroup& group) {
   for (std::size_t i = 0; i < 4; ++i) {
     ranges[static_cast<std::size_t>(Var::cta0) + i] = {group.origin[i], group.extent[i]};
   }
+  for (std::size_t i = 0; i < 2; ++i) {
+    ranges[static_cast<std::size_t>(Var::loop0) + i] = {group.loops[i].first, 1};
+  }
   return ranges;
 }
 

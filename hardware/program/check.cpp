@@ -48,7 +48,8 @@ class RoleCheck {
   }
   void operator()(const LoopEnd&) {
     require(!open_.empty(), "a loop ends that was not begun");
-    ranges_[kLoop0 + open_.back()] = {0, 1};
+    const LoopRange& loop = group_.loops[open_.back()];
+    ranges_[kLoop0 + open_.back()] = {loop.first + loop.count, 1};
     open_.pop_back();
   }
   void operator()(const AcquireStage& op) { use(op.pipe).acquired += runs_; }
@@ -65,12 +66,7 @@ class RoleCheck {
   void operator()(const Mma& op) {
     require(op.m > 0 && op.n > 0 && op.k > 0, "a matrix instruction has an empty dimension");
     require(op.useful.row_divisor > 0, "row_divisor is zero");
-    in_scope(op.useful.m_var);
-    in_scope(op.useful.n_var);
-    in_scope(op.useful.k_var);
   }
-  void operator()(const Signal& op) { in_scope(op.counter_var); }
-  void operator()(const AwaitSignal& op) { in_scope(op.counter_var); }
   template <class Other>
   void operator()(const Other&) {}
 
@@ -87,20 +83,11 @@ class RoleCheck {
     return uses_[pipe];
   }
 
-  void in_scope(Var var) const {
-    if (var != Var::loop0 && var != Var::loop1) return;
-    const std::size_t loop = static_cast<std::size_t>(var) - kLoop0;
-    require(std::find(open_.begin(), open_.end(), loop) != open_.end(), "a loop counter is used outside its loop");
-  }
-
   void box(const Box& box, bool store) const {
     require(box.tensor < program_.tensors.size(), "a box names a tensor that the program does not have");
     const Tensor& tensor = program_.tensors[box.tensor];
     require(!store || tensor.written, "a store goes to a tensor that is not marked written");
     require(box.rows > 0 && box.row_bytes > 0, "a box is empty");
-    in_scope(box.row_var);
-    in_scope(box.column_var);
-    for (const Term& term : box.outer) in_scope(term.var);
     require(end_of(box) <= static_cast<std::int64_t>(tensor.bytes.count()), "a box reaches beyond its tensor");
   }
 

@@ -11,11 +11,32 @@
 
 namespace lightcone::hardware {
 
-// The values each variable runs through, indexed by Var. A variable that is not in scope has the single value 0.
+// The values each variable runs through, indexed by Var. Var::none has the single value 0; a loop counter outside its
+// loop the single value it holds there.
 using VarRanges = std::array<LoopRange, kVarCount>;
 
-// Ranges of a group's CTA coordinates, no loop entered.
+// Ranges of a group's CTA coordinates, no loop entered yet.
 VarRanges cta_ranges(const CtaGroup& group);
+
+// Calls visit(op, ranges) for every operation of the role that is not a loop bracket, once, with the values that the
+// variables run through over all CTAs of the group. Loops must be balanced.
+template <class Visit>
+void for_each_operation(const Role& role, const CtaGroup& group, Visit&& visit) {
+  VarRanges ranges = cta_ranges(group);
+  std::array<std::size_t, 2> open{};
+  std::size_t depth = 0;
+  for (const Op& op : role.ops) {
+    if (const auto* begin = std::get_if<LoopBegin>(&op)) {
+      ranges[static_cast<std::size_t>(Var::loop0) + begin->loop] = group.loops[begin->loop];
+      open[depth++] = begin->loop;
+    } else if (std::holds_alternative<LoopEnd>(op)) {
+      const LoopRange& loop = group.loops[open[--depth]];
+      ranges[static_cast<std::size_t>(Var::loop0) + open[depth]] = {loop.first + loop.count, 1};
+    } else {
+      visit(op, static_cast<const VarRanges&>(ranges));
+    }
+  }
+}
 
 // How often an operation in this scope runs: the product of the counts.
 std::uint64_t executions(const VarRanges& ranges);

@@ -271,8 +271,8 @@ ProgramTotals totals(const TileProgram& program);
 std::string content_hash(const TileProgram& program);
 
 // Throws std::logic_error when the program is malformed: unknown tensor, a box that reaches beyond its tensor,
-// unbalanced loops, a loop counter used outside its loop, a pipe whose commits, waits and releases differ, a grid that
-// clusters do not divide. Mapping tests call it on everything they build.
+// unbalanced loops, a pipe whose commits, waits and releases differ, a grid that clusters do not divide. Mapping tests
+// call it on everything they build.
 void check(const TileProgram& program);
 
 }  // namespace lightcone::hardware

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <type_traits>
-
 #include "hardware/program/sums.h"
-#include "sim/base/error.h"
 
 namespace lightcone::hardware {
 
@@ -29,30 +26,16 @@ struct AddTotals {
   void operator()(const Other&) {}
 };
 
-void add_role(const Role& role, const CtaGroup& group, ProgramTotals& totals) {
-  VarRanges ranges = cta_ranges(group);
-  std::vector<std::size_t> open;
-  for (const Op& op : role.ops) {
-    if (const auto* begin = std::get_if<LoopBegin>(&op)) {
-      const std::size_t var = static_cast<std::size_t>(Var::loop0) + begin->loop;
-      ranges[var] = group.loops[begin->loop];
-      open.push_back(var);
-    } else if (std::holds_alternative<LoopEnd>(op)) {
-      LIGHTCONE_ASSERT(!open.empty());
-      ranges[open.back()] = {0, 1};
-      open.pop_back();
-    } else if (const std::uint64_t runs = executions(ranges); runs > 0) {
-      std::visit(AddTotals{totals, ranges, runs}, op);
-    }
-  }
-}
-
 }  // namespace
 
 ProgramTotals totals(const TileProgram& program) {
   ProgramTotals sum;
   for (const CtaGroup& group : program.groups) {
-    for (const Role& role : program.classes[group.cta_class].roles) add_role(role, group, sum);
+    for (const Role& role : program.classes[group.cta_class].roles) {
+      for_each_operation(role, group, [&](const Op& op, const VarRanges& ranges) {
+        if (const std::uint64_t runs = executions(ranges); runs > 0) std::visit(AddTotals{sum, ranges, runs}, op);
+      });
+    }
   }
   return sum;
 }

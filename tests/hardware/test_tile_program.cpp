@@ -250,6 +250,20 @@ TEST_CASE("a loop that runs zero times does nothing") {
   REQUIRE(totals(program).stored.count() == 2 * 32 * 32);
 }
 
+TEST_CASE("a loop counter holds its first value before the loop and one past the last after it") {
+  TileProgram program = small_gemm(32, 32, 64, 16);
+  program.groups[0].loops[0] = {1, 2};  // k tiles 1 and 2 in the loop, 1 before it, 3 after it
+  auto& ops = program.classes[0].roles[1].ops;
+  Mma mma = std::get<Mma>(ops[2]);
+  mma.useful.k_extent = 56;  // tile 3 has 8 of 16
+  ops[2] = mma;
+  REQUIRE(totals(program).mma_useful.count() == 2 * 32 * 32 * 32);
+  ops.insert(ops.begin(), mma);
+  REQUIRE(totals(program).mma_useful.count() == 2 * 32 * 32 * 48);
+  ops.push_back(mma);
+  REQUIRE(totals(program).mma_useful.count() == 2 * 32 * 32 * 56);
+}
+
 TEST_CASE("every field changes the content hash; labels do not") {
   const TileProgram base = small_gemm(64, 64, 64, 16);
   const auto consumer_mma = [](TileProgram& p) -> Mma& { return std::get<Mma>(p.classes[0].roles[1].ops[2]); };
@@ -315,7 +329,8 @@ TEST_CASE("check finds malformed programs") {
       {"box beyond tensor", [](auto& p) { p.tensors[0].bytes -= 1_B; }},
       {"open loop", [](auto& p) { p.classes[0].roles[0].ops.pop_back(); }},
       {"loop not begun", [](auto& p) { p.classes[0].roles[0].ops.push_back(LoopEnd{}); }},
-      {"counter out of scope", [](auto& p) { p.classes[0].roles[1].ops.push_back(p.classes[0].roles[1].ops[2]); }},
+      {"loop inside itself",
+       [](auto& p) { p.classes[0].roles[0].ops.insert(p.classes[0].roles[0].ops.begin(), LoopBegin{0}); }},
       {"missing release", [](auto& p) { p.classes[0].roles[1].ops.erase(p.classes[0].roles[1].ops.begin() + 4); }},
       {"missing acquire", [](auto& p) { p.classes[0].roles[0].ops.erase(p.classes[0].roles[0].ops.begin() + 1); }},
       {"consumers", [](auto& p) { p.classes[0].pipes[0].consumers = 2; }},
