@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/run/run_pass.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace lightcone::scenarios {
+namespace {
+
+// The largest scratch space of any operator: tensors that its kernels hand to each other (split-K partial sums).
+Bytes workspace_of(const std::vector<MappedOperator>& mapped) {
+  Bytes largest;
+  for (const MappedOperator& entry : mapped) {
+    for (const hardware::TileProgram& program : entry.sequence.kernels) {
+      Bytes sum;
+      for (const hardware::Tensor& tensor : program.tensors) {
+        if (tensor.name.find("workspace") != std::string::npos || tensor.name.find("partial") != std::string::npos) {
+          sum += tensor.bytes;
+        }
+      }
+      largest = std::max(largest, sum);
+    }
+  }
+  return largest;
+}
+
+}  // namespace
+
+std::vector<MappedOperator> map_nodes(const PassInput& input) {
+  std::vector<MappedOperator> mapped;
+  std::vector<Diagnostic> faults;
+  for (const OperatorNode& node : input.nodes) {
+    try {
+      mapped.push_back({node, map_operator(node.op, input.gpu, input.mapping)});
+    } catch (const ConfigError& error) {
+      Diagnostic fault;
+      fault.message = fmt::format("operator {} ({}): {}", node.name, node.section, error.what());
+      faults.push_back(std::move(fault));
+    }
+  }
+  if (!faults.empty()) throw ConfigError(std::move(faults));
+  return mapped;
+}
+
+std::vector<hardware::TileProgram> kernels_of(const std::vector<MappedOperator>& mapped) {
+  std::vector<hardware::TileProgram> programs;
+  for (const MappedOperator& entry : mapped) {
+    programs.insert(programs.end(), entry.sequence.kernels.begin(), entry.sequence.kernels.end());
+  }
+  return programs;
+}
+
+RunResult run_pass(const PassInput& input, const ValidationTable& validation, const Workbench& bench) {
+  check_memory(input.memory, input.gpu.hbm.capacity, input.gpu.name);  // before the work of mapping
+  const std::vector<MappedOperator> mapped = map_nodes(input);
+  PassInput with_workspace = input;
+  const Bytes workspace = workspace_of(mapped);
+  if (workspace.count() > 0) with_workspace.memory.push_back({"workspace", workspace});
+  check_memory(with_workspace.memory, input.gpu.hbm.capacity, input.gpu.name);
+  const std::vector<EvaluatedKernel> kernels =
+      evaluate_kernels(kernels_of(mapped), input.gpu, input.gpu_hash, input.evaluation, bench);
+  return summarise_pass(with_workspace, mapped, kernels, validation);
+}
+
+}  // namespace lightcone::scenarios

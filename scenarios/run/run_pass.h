@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pass of a model (a prefill, a decode step) on one GPU: operators -> kernels -> evaluation -> totals. Operators
+// run one after another on one stream; kernels of one stream do not overlap. Several GPUs are not covered here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hardware/spec/gpu_spec.h"
+#include "models/graph/operator.h"
+#include "scenarios/mapping/map_operator.h"
+#include "scenarios/run/evaluate_kernels.h"
+#include "scenarios/run/run_result.h"
+#include "scenarios/run/validation_table.h"
+
+namespace lightcone::scenarios {
+
+// An operator of the model graph, in execution order.
+struct OperatorNode {
+  std::string name;
+  std::string section;
+  std::uint64_t repeat = 1;  // executions in the pass: the layers that share this section
+  models::Operator op;
+};
+
+struct PassInput {
+  std::string scenario, model, machine, phase;
+  std::uint64_t batch = 1;
+  std::uint64_t tokens = 1;
+  std::vector<OperatorNode> nodes;
+  std::vector<MemoryOwner> memory;  // weights, KV cache, activations; the workspace of the kernels is added here
+  hardware::GpuSpec gpu;
+  std::string gpu_hash;
+  MappingOptions mapping;
+  EvaluationSettings evaluation;
+};
+
+struct MappedOperator {
+  OperatorNode node;
+  KernelSequence sequence;
+};
+
+// Throws ConfigError naming the operator when one cannot run on this GPU.
+std::vector<MappedOperator> map_nodes(const PassInput& input);
+
+// All kernels of the operators, in order: the list that evaluate_kernels takes and summarise_pass expects.
+std::vector<hardware::TileProgram> kernels_of(const std::vector<MappedOperator>& mapped);
+
+// ConfigError when the owners need more than the GPU has: the three biggest with their sizes, and the bytes over.
+void check_memory(const std::vector<MemoryOwner>& owners, Bytes capacity, const std::string& gpu);
+
+// Bytes as people read them: "12.3 GiB", "512 B".
+std::string readable(Bytes bytes);
+
+// Everything of RunResult from evaluated kernels; a pure function. `kernels` as kernels_of lists them. Throws RunError
+// naming every operator whose kernel has no result.
+RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperator>& mapped,
+                         const std::vector<EvaluatedKernel>& kernels, const ValidationTable& validation);
+
+// The whole way: map, check memory, evaluate, summarise.
+RunResult run_pass(const PassInput& input, const ValidationTable& validation, const Workbench& bench);
+
+}  // namespace lightcone::scenarios

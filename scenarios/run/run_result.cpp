@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/run/run_result.h"
+
+namespace lightcone::scenarios {
+
+double OperatorRow::tflops_per_second() const {
+  return time.count() > 0 ? (matrix_flops + vector_flops).real() / time.count() * 1e-12 : 0;
+}
+
+double OperatorRow::gigabytes_per_second() const { return time.count() > 0 ? bytes.real() / time.count() * 1e-9 : 0; }
+
+Bytes RunResult::memory_used() const {
+  Bytes sum;
+  for (const MemoryOwner& owner : memory) sum += owner.bytes;
+  return sum;
+}
+
+}  // namespace lightcone::scenarios
