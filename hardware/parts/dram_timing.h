@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// When a DRAM command may follow another one: the timing rules of a pseudo-channel as a table of rows (from, to, scope,
+// distance, window) and one reader that keeps, per command, the earliest cycle at which it may be issued.
+// Sources: JESD235D (HBM2), JESD238 (HBM3), and the rule rows of the Ramulator 2 HBM2/HBM3 models.
+// Not modelled: stack ids (tCCD_R), tPPD, tRREFD (the refresh-to-activate gap between banks is taken as tRRD_S),
+// power-down, and the command bus that two pseudo-channels of one channel share.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "hardware/spec/gpu_spec.h"
+
+namespace lightcone::hardware {
+
+inline constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+
+enum class DramCommand : std::uint8_t { activate, precharge, precharge_all, read, write, refresh, refresh_bank };
+inline constexpr std::size_t kDramCommands = 7;
+
+// Which later commands a rule binds, seen from the bank of the earlier command.
+enum class RuleScope : std::uint8_t { same_bank, same_bank_group, other_bank_group, channel };
+
+// `to` may be issued no sooner than `distance` CK after the `window`-th last `from` (window 1: after the last one).
+struct TimingRule {
+  DramCommand from;
+  DramCommand to;
+  RuleScope scope;
+  std::uint32_t distance;  // CK
+  std::uint32_t window = 1;
+};
+
+// The rows that hold for one pseudo-channel with this timing.
+std::vector<TimingRule> timing_rules(const HbmTiming& timing);
+
+// The generic reader. Banks are numbered bank_group * banks_per_group + bank.
+class DramTiming {
+ public:
+  static constexpr std::uint32_t kMaxBanks = 64;
+  static constexpr std::uint32_t kMaxGroups = 16;
+
+  DramTiming(const std::vector<TimingRule>& rules, std::uint32_t bank_groups, std::uint32_t banks_per_group);
+
+  // First cycle at which `command` to `bank` breaks no rule. Commands to the whole channel take any bank.
+  [[nodiscard]] std::uint64_t earliest(DramCommand command, std::uint32_t bank) const {
+    const Ready& ready = ready_[static_cast<std::size_t>(command)];
+    return std::max({ready.channel, ready.group[group_of_[bank]], ready.bank[bank]});
+  }
+  // The part of it that holds for every bank.
+  [[nodiscard]] std::uint64_t earliest_in_channel(DramCommand command) const {
+    return ready_[static_cast<std::size_t>(command)].channel;
+  }
+  [[nodiscard]] bool ready(DramCommand command, std::uint32_t bank, std::uint64_t cycle) const {
+    return cycle >= earliest(command, bank);
+  }
+
+  // Records that `command` went to `bank` at `cycle`. Cycles of one command kind must not go back.
+  void issue(DramCommand command, std::uint32_t bank, std::uint64_t cycle);
+
+  [[nodiscard]] std::uint32_t group_of(std::uint32_t bank) const { return group_of_[bank]; }
+
+ private:
+  struct Ready {
+    std::uint64_t channel = 0;
+    std::array<std::uint64_t, kMaxGroups> group{};
+    std::array<std::uint64_t, kMaxBanks> bank{};
+  };
+  // A rule over the last `window` commands of one kind: the cycles of those commands, oldest at `next`.
+  struct Window {
+    DramCommand to;
+    std::uint32_t distance;
+    std::uint32_t next = 0;
+    std::vector<std::uint64_t> cycles;  // cycle + 1; 0: no such command yet
+  };
+  void pass_window(Window& window, std::uint64_t cycle);
+
+  // What one command delays, by scope; windows are rare and kept apart.
+  struct Delay {
+    DramCommand to;
+    std::uint32_t distance;
+  };
+  struct After {
+    std::vector<Delay> bank, group, other_group, channel;
+    std::vector<Window> windows;
+  };
+
+  std::uint32_t bank_groups_;
+  std::array<std::uint8_t, kMaxBanks> group_of_{};
+  std::array<Ready, kDramCommands> ready_{};
+  std::array<After, kDramCommands> after_;  // by the earlier command
+};
+
+inline void DramTiming::issue(DramCommand command, std::uint32_t bank, std::uint64_t cycle) {
+  After& after = after_[static_cast<std::size_t>(command)];
+  const auto later = [cycle](std::uint64_t& ready, const Delay& delay) {
+    ready = std::max(ready, cycle + delay.distance);
+  };
+  const auto target = [this](const Delay& delay) -> Ready& { return ready_[static_cast<std::size_t>(delay.to)]; };
+  const std::uint32_t own = group_of_[bank];
+  for (const Delay& delay : after.bank) later(target(delay).bank[bank], delay);
+  for (const Delay& delay : after.group) later(target(delay).group[own], delay);
+  for (const Delay& delay : after.channel) later(target(delay).channel, delay);
+  for (const Delay& delay : after.other_group) {
+    for (std::uint32_t group = 0; group < bank_groups_; ++group) {
+      if (group != own) later(target(delay).group[group], delay);
+    }
+  }
+  for (Window& window : after.windows) pass_window(window, cycle);
+}
+
+}  // namespace lightcone::hardware

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hardware/parts/hbm_channel.h"
+
+#include <bit>
+
+#include "sim/base/error.h"
+
+namespace lightcone::hardware {
+namespace {
+
+constexpr std::uint32_t kLargestRequest = 128;  // bytes
+
+std::uint64_t bit(std::uint32_t bank) { return std::uint64_t{1} << bank; }
+std::uint32_t take_lowest(std::uint64_t& banks) {
+  const auto bank = static_cast<std::uint32_t>(std::countr_zero(banks));
+  banks &= banks - 1;
+  return bank;
+}
+Direction opposite(Direction d) { return d == Direction::read ? Direction::write : Direction::read; }
+
+template <class Combine>
+HbmStats combine(const HbmStats& a, const HbmStats& b, Combine op) {
+  HbmStats c;
+  for (std::uint64_t HbmStats::*field :
+       {&HbmStats::reads, &HbmStats::writes, &HbmStats::bytes_read, &HbmStats::bytes_written, &HbmStats::row_hits,
+        &HbmStats::row_misses, &HbmStats::row_conflicts, &HbmStats::activates, &HbmStats::refreshes,
+        &HbmStats::data_bus_cycles, &HbmStats::turnarounds}) {
+    c.*field = op(a.*field, b.*field);
+  }
+  return c;
+}
+
+}  // namespace
+
+HbmStats operator-(const HbmStats& a, const HbmStats& b) { return combine(a, b, std::minus<>()); }
+HbmStats operator+(const HbmStats& a, const HbmStats& b) { return combine(a, b, std::plus<>()); }
+
+HbmChannel::HbmChannel(const HbmSpec& spec, std::uint64_t refresh_phase)
+    : timing_values_(spec.timing),
+      map_(spec),
+      banks_(spec.bank_groups * spec.banks_per_group),
+      banks_per_group_(spec.banks_per_group),
+      burst_bytes_(static_cast<std::uint32_t>(spec.access.count())),
+      depth_(spec.queue_depth),
+      high_watermark_(std::max<std::uint64_t>(1, depth_ / 2)),
+      low_watermark_(depth_ * 5 / 16),
+      per_bank_refresh_(spec.per_bank_refresh),
+      timing_(timing_rules(spec.timing), spec.bank_groups, spec.banks_per_group),
+      queue_(2 * depth_ * std::max(1u, kLargestRequest / burst_bytes_)),
+      requests_(2 * depth_),
+      refresh_due_((spec.per_bank_refresh ? spec.timing.nREFIpb : spec.timing.nREFI) + refresh_phase) {
+  LIGHTCONE_ASSERT(depth_ > 0 && 2 * depth_ * (kLargestRequest / burst_bytes_ + 1) < HbmQueue::kNone);
+  for (std::size_t i = 0; i < requests_.size(); ++i) requests_[i].next_free = static_cast<std::uint16_t>(i + 1);
+  buffered_writes_.reserve(depth_);
+}
+
+void HbmChannel::accept(const HbmRequest& request, std::uint64_t now) {
+  LIGHTCONE_ASSERT(can_accept());
+  LIGHTCONE_ASSERT(request.bytes > 0 && request.bytes <= kLargestRequest);
+  if (idle()) catch_up_idle(now);
+  advance(now);
+  const Direction direction = request.write ? Direction::write : Direction::read;
+  const std::uint32_t bursts = (request.bytes + burst_bytes_ - 1) / burst_bytes_;
+  const std::uint16_t slot = free_request_;
+  free_request_ = requests_[slot].next_free;
+  requests_[slot] = {request.tag, request.bytes, static_cast<std::uint16_t>(bursts), 0};
+  for (std::uint32_t i = 0; i < bursts; ++i) {
+    const BankPlace place = map_.place(request.local_address + std::uint64_t{i} * burst_bytes_);
+    const std::uint32_t bank = place.bank_group * banks_per_group_ + place.bank;
+    const bool hit = queue_.add(direction, bank, place.row, slot);
+    hit ? consider_column(bank) : consider_row(bank);
+  }
+  ++waiting_[static_cast<std::size_t>(direction)];
+  if (request.write) buffered_writes_.push_back({request.tag, now});
+}
+
+std::uint64_t HbmChannel::tick(std::uint64_t now, std::vector<HbmCompletion>& done) {
+  // 1. Writes are done for their requester once buffered.
+  done.insert(done.end(), buffered_writes_.begin(), buffered_writes_.end());
+  buffered_writes_.clear();
+  // 2. Nothing is decided for the past.
+  advance(now);
+  // 3. Decide commands in order of issue cycle: column and row commands have a bus each; a refresh that is due goes
+  // first.
+  while (!idle()) {
+    choose_direction();
+    refresh_choices();
+    const std::uint64_t next = std::min({column_.cycle, activate_.cycle, precharge_.cycle});
+    const std::uint64_t refresh = std::max(refresh_cycle(), clock_);
+    const std::uint64_t due = std::min(next, refresh);
+    if (due > now + kDecideAhead) return due;
+    clock_ = due;
+    if (refresh <= next) {
+      per_bank_refresh_ ? start_bank_refresh() : refresh_all_banks(kRefreshBatch);
+    } else if (column_.cycle == next) {
+      issue_column(done);
+    } else if (activate_.cycle == next) {
+      issue_activate();
+    } else {
+      issue_precharge();
+    }
+  }
+  return kNever;
+}
+
+// A choice made for a cycle that has passed moves up: others may have become as ready as it.
+void HbmChannel::advance(std::uint64_t now) {
+  if (now <= clock_) return;
+  clock_ = now;
+  for (Choice* choice : {&column_, &activate_, &precharge_}) choice->stale |= choice->cycle < now;
+}
+
+// Reads first; writes when many are buffered, or when no read waits. A drain ends at the low watermark, or after a full
+// buffer's worth while reads wait, so that a steady stream of writes cannot starve reads.
+void HbmChannel::choose_direction() {
+  const std::uint64_t reads = waiting(Direction::read);
+  const std::uint64_t writes = waiting(Direction::write);
+  bool turn = false;
+  if (direction_ == Direction::read) {
+    turn = writes >= high_watermark_ || (reads == 0 && writes > 0);
+  } else {
+    turn = writes == 0 || (reads > 0 && (writes <= low_watermark_ || drained_ >= depth_));
+  }
+  if (!turn) return;
+  direction_ = opposite(direction_);
+  drained_ = 0;
+  starved_banks_ = 0;
+  ++stats_.turnarounds;
+  all_stale();
+}
+
+// First ready, then first come. Columns: the row hit that can use the data bus soonest. Rows: the activation or
+// precharge that is possible soonest.
+void HbmChannel::refresh_choices() {
+  const auto renew = [this](Choice& choice, std::uint64_t banks, auto consider) {
+    choice = {};
+    choice.stale = false;
+    while (banks != 0) (this->*consider)(take_lowest(banks));
+  };
+  if (column_.stale) renew(column_, banks_for_columns(), &HbmChannel::consider_column);
+  // A row command that went out meanwhile may have pushed the others back.
+  activate_.stale |= activate_.cycle < timing_.earliest_in_channel(activate_.command);
+  precharge_.stale |= precharge_.cycle < timing_.earliest_in_channel(DramCommand::precharge);
+  if (!activate_.stale && !precharge_.stale) return;
+  const std::uint64_t banks = banks_for_rows();
+  if (activate_.stale) renew(activate_, banks & ~queue_.open_banks(), &HbmChannel::consider_row);
+  if (precharge_.stale) renew(precharge_, banks & queue_.open_banks(), &HbmChannel::consider_row);
+}
+
+std::uint64_t HbmChannel::banks_for_columns() const {
+  return queue_.hit_banks(direction_) & ~starved_banks_ & ~refreshing_;
+}
+
+// Banks that want another row: those with no row hit left in this direction (or starved ones), the one to be
+// refreshed, and those to be opened ahead.
+std::uint64_t HbmChannel::banks_for_rows() const {
+  const std::uint64_t own = queue_.other_banks(direction_) & (~queue_.hit_banks(direction_) | starved_banks_);
+  return own | banks_read_ahead() | refreshing_;
+}
+
+// During a drain, banks that only reads wait for, so that their rows are open when the bus turns.
+std::uint64_t HbmChannel::banks_read_ahead() const {
+  if (direction_ == Direction::read) return 0;
+  const std::uint64_t used = queue_.other_banks(Direction::write) | queue_.hit_banks(Direction::write);
+  return queue_.other_banks(Direction::read) & ~queue_.hit_banks(Direction::read) & ~used;
+}
+
+void HbmChannel::consider_column(std::uint32_t bank) {
+  if (column_.stale || (banks_for_columns() & bit(bank)) == 0) return;
+  const DramCommand command = direction_ == Direction::read ? DramCommand::read : DramCommand::write;
+  const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
+  column_.consider(cycle, queue_.oldest_hit(direction_, bank).order, bank, command);
+}
+
+void HbmChannel::consider_row(std::uint32_t bank) {
+  const bool open = queue_.open_row(bank) != HbmQueue::kClosed;
+  Choice& choice = open ? precharge_ : activate_;
+  if (choice.stale || (banks_for_rows() & bit(bank)) == 0) return;
+  const bool refresh = (refreshing_ & bit(bank)) != 0;
+  DramCommand command = DramCommand::precharge;
+  if (!open) command = refresh ? DramCommand::refresh_bank : DramCommand::activate;
+  std::uint64_t order = 0;  // a refresh goes before any burst
+  if (!refresh) {
+    const bool own = (queue_.other_banks(direction_) & bit(bank)) != 0;
+    order = queue_.oldest_other(own ? direction_ : opposite(direction_), bank).order;
+  }
+  choice.consider(std::max(clock_, timing_.earliest(command, bank)), order, bank, command);
+}
+
+void HbmChannel::issue(DramCommand command, std::uint32_t bank, std::uint32_t row, std::uint64_t cycle) {
+  timing_.issue(command, bank, cycle);
+  if (listener_) listener_({command, bank, row, cycle});
+}
+
+void HbmChannel::issue_column(std::vector<HbmCompletion>& done) {
+  const auto [cycle, order, bank, command, stale] = column_;
+  issue(command, bank, queue_.open_row(bank), cycle);
+  finish_burst(queue_.pop_hit(direction_, bank), cycle, done);
+  stats_.data_bus_cycles += timing_values_.nBL;
+  if ((fresh_banks_ & bit(bank)) == 0) ++stats_.row_hits;
+  fresh_banks_ &= ~bit(bank);
+  column_.stale = true;
+  if ((queue_.other_banks(direction_) & bit(bank)) != 0 &&
+      order > queue_.oldest_other(direction_, bank).order + kOvertakeDepths * depth_) {
+    starved_banks_ |= bit(bank);
+  }
+  // Its precharge is later now; and it may want another row: no hit is left, or an older burst starves.
+  if (precharge_.bank == bank) precharge_.stale = true;
+  consider_row(bank);
+}
+
+void HbmChannel::finish_burst(std::uint16_t slot, std::uint64_t cycle, std::vector<HbmCompletion>& done) {
+  Request& request = requests_[slot];
+  if (--request.bursts_left != 0) return;
+  if (direction_ == Direction::read) {
+    done.push_back({request.tag, cycle + timing_values_.nCL + timing_values_.nBL});
+    ++stats_.reads;
+    stats_.bytes_read += request.bytes;
+  } else {
+    ++stats_.writes;
+    ++drained_;
+    stats_.bytes_written += request.bytes;
+  }
+  --waiting_[static_cast<std::size_t>(direction_)];
+  request.next_free = free_request_;
+  free_request_ = slot;
+}
+
+void HbmChannel::issue_precharge() {
+  const std::uint32_t bank = precharge_.bank;
+  issue(DramCommand::precharge, bank, queue_.open_row(bank), precharge_.cycle);
+  queue_.close(bank);
+  starved_banks_ &= ~bit(bank);
+  fresh_banks_ &= ~bit(bank);
+  if ((refreshing_ & bit(bank)) == 0) conflict_banks_ |= bit(bank);
+  precharge_.stale = true;
+  if (column_.bank == bank) column_.stale = true;
+  consider_row(bank);
+}
+
+// Opens a row, or refreshes a closed bank.
+void HbmChannel::issue_activate() {
+  const auto [cycle, order, bank, command, stale] = activate_;
+  activate_.stale = true;
+  if (command == DramCommand::refresh_bank) {
+    issue(command, bank, 0, cycle);
+    ++stats_.refreshes;
+    refreshing_ = 0;
+    conflict_banks_ &= ~bit(bank);
+    return;
+  }
+  const bool own = (queue_.other_banks(direction_) & bit(bank)) != 0;
+  const std::uint32_t row = queue_.oldest_other(own ? direction_ : opposite(direction_), bank).row;
+  issue(command, bank, row, cycle);
+  queue_.open(bank, row);
+  ++stats_.activates;
+  ++((conflict_banks_ & bit(bank)) != 0 ? stats_.row_conflicts : stats_.row_misses);
+  conflict_banks_ &= ~bit(bank);
+  fresh_banks_ |= bit(bank);
+  consider_column(bank);
+}
+
+// A busy channel postpones all-bank refreshes until kRefreshBatch are due, and pays for closing and opening rows once.
+std::uint64_t HbmChannel::refresh_cycle() const {
+  if ((per_bank_refresh_ ? timing_values_.nREFIpb : timing_values_.nREFI) == 0) return kNever;  // switched off
+  if (!per_bank_refresh_) return refresh_due_ + (kRefreshBatch - 1) * timing_values_.nREFI;
+  return refreshing_ != 0 ? kNever : refresh_due_;
+}
+
+void HbmChannel::refresh_all_banks(std::uint64_t count) {
+  if (queue_.open_banks() != 0) {
+    const std::uint64_t cycle = std::max(clock_, timing_.earliest(DramCommand::precharge_all, 0));
+    issue(DramCommand::precharge_all, 0, 0, cycle);
+    for (std::uint64_t banks = queue_.open_banks(); banks != 0;) queue_.close(take_lowest(banks));
+    clock_ = cycle;
+  }
+  for (std::uint64_t i = 0; i < count; ++i) {
+    issue(DramCommand::refresh, 0, 0, std::max(clock_, timing_.earliest(DramCommand::refresh, 0)));
+  }
+  stats_.refreshes += count;
+  refresh_due_ += count * timing_values_.nREFI;
+  starved_banks_ = conflict_banks_ = fresh_banks_ = 0;
+  all_stale();
+}
+
+// Per-bank refresh: in each round every bank once, those that nobody waits for first.
+void HbmChannel::start_bank_refresh() {
+  const std::uint64_t all = banks_ == 64 ? ~std::uint64_t{0} : bit(banks_) - 1;
+  if (refresh_round_ == all) refresh_round_ = 0;
+  const std::uint64_t left = all & ~refresh_round_;
+  const std::uint64_t unused = left & ~queue_.busy_banks();
+  const std::uint64_t from = unused != 0 ? unused : left;
+  refreshing_ = from & (~from + 1);
+  refresh_round_ |= refreshing_;
+  refresh_due_ += timing_values_.nREFIpb;
+  all_stale();
+}
+
+// Refreshes that fell due while nothing waited: all but the last few are over and only counted.
+void HbmChannel::catch_up_idle(std::uint64_t now) {
+  finish_bank_refresh();
+  const std::uint64_t interval = per_bank_refresh_ ? timing_values_.nREFIpb : timing_values_.nREFI;
+  if (interval == 0 || refresh_due_ > now) return;
+  const std::uint64_t due = (now - refresh_due_) / interval + 1;
+  const std::uint64_t replayed = std::min<std::uint64_t>(due, per_bank_refresh_ ? banks_ : kRefreshBatch);
+  refresh_due_ += (due - replayed) * interval;
+  stats_.refreshes += due - replayed;
+  for (std::uint64_t i = 0; i < replayed; ++i) {
+    clock_ = std::max(clock_, refresh_due_);
+    if (per_bank_refresh_) {
+      start_bank_refresh();
+      finish_bank_refresh();
+    } else {
+      refresh_all_banks(1);
+    }
+  }
+}
+
+void HbmChannel::finish_bank_refresh() {
+  while (refreshing_ != 0) {
+    all_stale();
+    refresh_choices();
+    clock_ = std::min(activate_.cycle, precharge_.cycle);
+    activate_.cycle <= precharge_.cycle ? issue_activate() : issue_precharge();
+  }
+}
+
+}  // namespace lightcone::hardware
