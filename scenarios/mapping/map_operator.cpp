@@ -1,1 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "scenarios/mapping/map_operator.h"
+
+#include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/choose_gemm.h"
+#include "scenarios/mapping/elementwise.h"
+#include "scenarios/mapping/row_kernels.h"
+
+namespace lightcone::scenarios {
+
+namespace {
+
+using namespace models;
+
+// One kernel kind per operator kind; the overload set is the list.
+struct Mapper {
+  const hardware::GpuSpec& gpu;
+  const MappingOptions& options;
+
+  KernelSequence operator()(const Gemm& op) const { return choose_gemm(gemm_problem(op, gpu), gpu, options); }
+  KernelSequence operator()(const BatchedGemm& op) const { return choose_gemm(gemm_problem(op, gpu), gpu, options); }
+  KernelSequence operator()(const Attention& op) const { return map_attention(op, gpu, options); }
+  KernelSequence operator()(const Norm& op) const { return single(norm_program(op, options.library)); }
+  KernelSequence operator()(const Softmax& op) const { return single(softmax_program(op)); }
+  KernelSequence operator()(const Elementwise& op) const {
+    return single(elementwise_program(op, gpu, options.library));
+  }
+  KernelSequence operator()(const Rotary& op) const { return single(rotary_program(op)); }
+  KernelSequence operator()(const EmbeddingGather& op) const { return single(embedding_program(op)); }
+
+ private:
+  static KernelSequence single(hardware::TileProgram program) {
+    KernelSequence sequence;
+    sequence.note = program.name;
+    sequence.kernels.push_back(std::move(program));
+    return sequence;
+  }
+};
+
+}  // namespace
+
+KernelSequence map_operator(const Operator& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
+  return std::visit(Mapper{gpu, options}, op);
+}
+
+}  // namespace lightcone::scenarios

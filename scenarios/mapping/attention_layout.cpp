@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/mapping/attention_layout.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "scenarios/mapping/op_list.h"
+#include "sim/base/checked.h"
+
+namespace lightcone::scenarios {
+
+using namespace hardware;
+
+namespace {
+
+// Per score: scale and subtract the maximum (one FMA), running maximum, sum, and half a packed conversion.
+constexpr double kSoftmaxLaneOps = 3.5;
+constexpr std::uint64_t kSoftmaxFlops = 4;          // what the operator's formula counts per pair
+constexpr std::uint64_t kMaskIntOps = 2;            // compare and select
+constexpr std::uint64_t kRowReductionCycles = 100;  // two shuffles each for the maximum and the sum
+constexpr std::uint64_t kSetUpCycles = 300;         // assumed: scheduler query and addresses of one work item
+constexpr std::uint64_t kBlockTableCycles = 600;    // assumed: one dependent read of the block table
+
+std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
+
+}  // namespace
+
+AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPlan& plan, const GpuSpec& gpu)
+    : op_(op), plan_(plan), generation_(gpu.sm.tensor.generation) {
+  group_ = op.heads / op.kv_heads;
+  rows_ = plan.packed ? op.q_len * group_ : op.q_len;
+  row_divisor_ = plan.packed ? static_cast<std::uint32_t>(group_) : 1;
+  tiles_ = ceil_div(rows_, plan.rows);
+  masked_ = op.causal;
+  keys_ = !op.causal && op.window > 0 ? std::min(op.window, op.kv_len) : op.kv_len;
+  window_ = op.causal && op.window < op.kv_len ? op.window : 0;
+
+  const std::uint64_t q_row = storage(op.activation, op.head_dim).count();
+  const std::uint64_t kv_row = storage(op.kv, op.head_dim).count();
+  const std::uint64_t q_sequence = op.q_len * op.heads * q_row;
+  const std::uint64_t kv_sequence = op.kv_len * op.kv_heads * kv_row;
+  q_ = {0, rows_, q_row, plan.packed ? q_row : op.heads * q_row, {}, 0};
+  q_.outer = {Term{Var::cta2, stride(plan.packed ? rows_ * q_row : group_ * q_row)},
+              Term{Var::cta3, stride(q_sequence)}, plan.packed ? Term{} : Term{Var::cta1, stride(q_row)}};
+  k_ = {1, keys_, kv_row, op.kv_heads * kv_row, {}, 0};
+  k_.outer = {Term{Var::cta2, stride(kv_row)}, Term{Var::cta3, stride(kv_sequence)}, Term{}};
+  v_ = k_;
+  v_.tensor = 2;
+  tensors_ = {{"q", Bytes(op.batch * q_sequence), Residency::warm, false},
+              {"k", Bytes(op.batch * kv_sequence), Residency::cold, false},
+              {"v", Bytes(op.batch * kv_sequence), Residency::cold, false}};
+  if (plan.splits == 1) {
+    o_ = q_;
+    o_.tensor = 3;
+    tensors_.push_back({"o", Bytes(op.batch * q_sequence), Residency::warm, true});
+    return;
+  }
+  const auto partial = [&](std::uint32_t tensor, std::uint64_t row) {
+    MatrixView view{tensor, rows_, row, row, {}, 0};
+    view.outer = {Term{Var::cta2, stride(rows_ * row)}, Term{Var::cta3, stride(rows_ * row * op.kv_heads)},
+                  Term{Var::cta1, stride(rows_ * row * op.kv_heads * op.batch)}};
+    return view;
+  };
+  const std::uint64_t all_rows = plan.splits * op.batch * op.kv_heads * rows_;
+  partial_ = partial(3, op.head_dim * 4);
+  sums_ = partial(4, 4);
+  tensors_.push_back({"partial_o", Bytes(all_rows * op.head_dim * 4), Residency::warm, true});
+  tensors_.push_back({"log_sum_exp", Bytes(all_rows * 4), Residency::warm, true});
+}
+
+TileProgram AttentionLayout::start(const std::string& kernel) const {
+  TileProgram program;
+  program.name =
+      fmt::format("{}_{}_hd{}_{}x{}{}{}{}{}", kernel, name(plan_.multiply), plan_.head_dim, plan_.rows, plan_.columns,
+                  op_.causal ? "_causal" : "", window_ > 0 ? "_window" : "", plan_.packed ? "_packed" : "",
+                  plan_.splits > 1 ? fmt::format("_split{}", plan_.splits) : "");
+  program.tensors = tensors_;
+  program.shared_memory_per_cta = Bytes(shared_bytes());
+  return program;
+}
+
+LoopRange AttentionLayout::blocks_of(std::uint64_t tile) const {
+  const auto columns = static_cast<std::int64_t>(plan_.columns);
+  const auto keys = static_cast<std::int64_t>(keys_);
+  std::int64_t first = 0, last = keys - 1;
+  if (masked_) {
+    const auto diagonal = static_cast<std::int64_t>(op_.kv_len) - static_cast<std::int64_t>(op_.q_len);
+    const auto top = static_cast<std::int64_t>(query_of(tile * plan_.rows));
+    const auto bottom = static_cast<std::int64_t>(query_of(std::min((tile + 1) * plan_.rows, rows_) - 1));
+    last = std::clamp<std::int64_t>(bottom + diagonal, 0, keys - 1);
+    if (window_ > 0) first = std::clamp<std::int64_t>(top + diagonal - static_cast<std::int64_t>(window_) + 1, 0, last);
+  }
+  return {first / columns, last / columns - first / columns + 1};
+}
+
+void AttentionLayout::add_group(std::vector<CtaGroup>& groups, std::uint64_t tile, std::uint64_t tiles,
+                                LoopRange blocks) const {
+  CtaGroup group;
+  group.extent = {static_cast<std::uint32_t>(tiles), static_cast<std::uint32_t>(plan_.packed ? 1 : group_),
+                  static_cast<std::uint32_t>(op_.kv_heads), static_cast<std::uint32_t>(op_.batch)};
+  group.origin[0] = static_cast<std::int64_t>(tile);
+  const auto splits = std::int64_t{plan_.splits};
+  std::int64_t first = blocks.first;
+  for (std::int64_t part = 0; part < splits; ++part) {
+    const std::int64_t count = blocks.count / splits + (part < blocks.count % splits ? 1 : 0);
+    if (plan_.splits > 1) group.origin[1] = part;
+    group.loops = {LoopRange{first, count}, LoopRange{first, count - 1}};
+    groups.push_back(group);
+    first += count;
+  }
+}
+
+std::vector<CtaGroup> AttentionLayout::groups() const {
+  if (tiles_ > UINT32_MAX || op_.batch > UINT32_MAX || op_.heads > UINT32_MAX) {
+    throw ConfigError("attention: a dimension of the grid is larger than 2^32");
+  }
+  std::vector<CtaGroup> groups;
+  // Tiles that see the same blocks stand in one group.
+  for (std::uint64_t done = 0; done < tiles_;) {
+    const auto tile_at = [&](std::uint64_t i) { return plan_.longest_first ? tiles_ - 1 - i : i; };
+    const LoopRange blocks = blocks_of(tile_at(done));
+    std::uint64_t run = masked_ ? 1 : tiles_;
+    while (masked_ && done + run < tiles_) {
+      const LoopRange next = blocks_of(tile_at(done + run));
+      if (next.first != blocks.first || next.count != blocks.count) break;
+      ++run;
+    }
+    add_group(groups, plan_.longest_first ? tiles_ - done - run : done, run, blocks);
+    done += run;
+  }
+  return groups;
+}
+
+LoadTile AttentionLayout::load_q(std::uint8_t pipe) const {
+  return {pipe, tile_box(q_, Var::cta0, plan_.rows), CopyPath::bulk, 1};
+}
+
+// A paged cache is gathered page by page: no bulk tile on Hopper (FlashAttention-3's non-TMA path).
+LoadTile AttentionLayout::load_k(std::uint8_t pipe, Var loop, std::uint32_t ahead) const {
+  Box box = tile_box(k_, loop, plan_.columns);
+  box.first_row = std::uint64_t{ahead} * plan_.columns;
+  const bool gather = op_.paged && generation_ != TensorCoreGeneration::mma_sync;
+  return {pipe, box, gather ? CopyPath::lsu : CopyPath::bulk, 1};
+}
+
+LoadTile AttentionLayout::load_v(std::uint8_t pipe, Var loop) const {
+  LoadTile load = load_k(pipe, loop, 0);
+  load.box.tensor = v_.tensor;
+  return load;
+}
+
+Mma AttentionLayout::scores(std::uint32_t share, std::uint32_t shares, Var loop, std::uint32_t ahead) const {
+  Mma mma;
+  mma.m = plan_.rows / shares;
+  mma.n = plan_.columns;
+  mma.k = plan_.head_dim;
+  mma.format = plan_.multiply;
+  const std::uint64_t row = storage(plan_.multiply, plan_.head_dim).count();
+  const std::uint64_t readers = generation_ == TensorCoreGeneration::mma_sync ? plan_.warps : 1;
+  mma.shared_read_bytes = mma.m * row + readers * mma.n * row;
+  UsefulPart& useful = mma.useful;
+  useful.m_var = Var::cta0;
+  useful.m_step = plan_.rows;
+  useful.m_first = std::uint64_t{share} * mma.m;
+  useful.m_extent = rows_;
+  useful.n_var = loop;
+  useful.n_step = plan_.columns;
+  useful.n_first = std::uint64_t{ahead} * plan_.columns;
+  useful.n_extent = keys_;
+  useful.k_extent = op_.head_dim;
+  useful.mask = masked_ ? MaskKind::causal : MaskKind::none;
+  useful.diagonal = static_cast<std::int64_t>(op_.kv_len) - static_cast<std::int64_t>(op_.q_len);
+  useful.window = window_;
+  useful.row_divisor = row_divisor_;
+  return mma;
+}
+
+Mma AttentionLayout::values(std::uint32_t share, std::uint32_t shares, Var loop) const {
+  Mma mma = scores(share, shares, loop, 0);
+  std::swap(mma.n, mma.k);
+  mma.a = OperandSource::registers;  // P never leaves the registers
+  const std::uint64_t readers = generation_ == TensorCoreGeneration::mma_sync ? plan_.warps : 1;
+  mma.shared_read_bytes = readers * plan_.columns * storage(plan_.multiply, plan_.head_dim).count();
+  UsefulPart& useful = mma.useful;
+  useful.columns_are_k = true;
+  useful.k_var = loop;
+  useful.k_step = plan_.columns;
+  useful.k_extent = keys_;
+  useful.n_var = Var::none;
+  useful.n_step = useful.n_first = 0;
+  useful.n_extent = op_.head_dim;
+  return mma;
+}
+
+VectorWork AttentionLayout::softmax(std::uint32_t shares, Score score) const {
+  const std::uint64_t rows = plan_.rows / shares;
+  const std::uint64_t scores = rows * plan_.columns;
+  VectorWork work;
+  work.fp32_ops = static_cast<std::uint64_t>(kSoftmaxLaneOps * static_cast<double>(scores)) + 4 * rows;
+  work.fp32_flops = kSoftmaxFlops * scores;
+  work.sfu_ops = scores + rows;
+  work.dependent_cycles = kRowReductionCycles;
+  if (score == Score::masked && masked_) {
+    const std::uint64_t diagonal_blocks = ceil_div(ceil_div(plan_.rows, row_divisor_), plan_.columns) + 1;
+    work.int_ops = kMaskIntOps * scores * diagonal_blocks * (window_ > 0 ? 2 : 1);
+  } else if (score == Score::masked && keys_ % plan_.columns != 0) {
+    work.int_ops = kMaskIntOps * scores;
+  }
+  // A narrow cache is widened on the way when the tensor core does not take its format.
+  if (info(op_.kv).bits < info(plan_.multiply).bits) {
+    work.fp32_ops += 2ull * plan_.columns * plan_.head_dim / shares;
+  }
+  return work;
+}
+
+VectorWork AttentionLayout::rescale(std::uint32_t shares) const {
+  VectorWork work;
+  work.fp32_ops = std::uint64_t{plan_.rows} / shares * plan_.head_dim;
+  return work;
+}
+
+std::vector<Op> AttentionLayout::finish(std::uint32_t share, std::uint32_t shares, CopyPath path) const {
+  const std::uint64_t rows = plan_.rows / shares;
+  const auto share_box = [&](const MatrixView& view) {
+    Box box = tile_box(view, Var::cta0, rows);
+    box.row_step = plan_.rows;
+    box.first_row = share * rows;
+    return box;
+  };
+  VectorWork normalise;
+  normalise.fp32_ops = 2 * rows * plan_.head_dim;  // times 1/sum, convert
+  normalise.fp32_flops = rows * op_.head_dim;
+  normalise.sfu_ops = 2 * rows;
+  normalise.dependent_cycles = kRowReductionCycles;
+  if (plan_.splits > 1) {
+    return {normalise, GlobalStore{share_box(partial_), CopyPath::lsu}, GlobalStore{share_box(sums_), CopyPath::lsu}};
+  }
+  const std::uint64_t staged = rows * storage(op_.activation, plan_.head_dim).count();
+  return {normalise, SharedAccess{path == CopyPath::lsu ? staged : 0, staged}, GlobalStore{share_box(o_), path}};
+}
+
+Delay AttentionLayout::set_up() const { return {kSetUpCycles + (op_.paged ? kBlockTableCycles : 0)}; }
+
+std::uint64_t AttentionLayout::shared_bytes() const {
+  const std::uint64_t row = storage(plan_.multiply, plan_.head_dim).count();
+  return plan_.rows * row + 2ull * plan_.stages * plan_.columns * row;
+}
+
+TileProgram AttentionLayout::combine() const {
+  const std::uint64_t all_rows = op_.batch * op_.kv_heads * rows_;
+  const std::uint64_t per_cta = 4;  // rows, one warp each
+  TileProgram program;
+  program.name = fmt::format("attention_combine_{}_hd{}_split{}", name(op_.activation), op_.head_dim, plan_.splits);
+  program.tensors = {tensors_[3],
+                     tensors_[4],
+                     {"o", Bytes(all_rows * storage(op_.activation, op_.head_dim).count()), Residency::warm, true}};
+  program.tensors[0].written = program.tensors[1].written = false;
+  program.threads_per_cta = static_cast<std::uint32_t>(per_cta * 32);
+  program.registers_per_thread = 64;
+  const auto rows_of = [&](std::uint32_t tensor, std::uint64_t row_bytes, bool part) {
+    MatrixView view{tensor, all_rows, row_bytes, row_bytes, {}, 0};
+    if (part) view.outer[0] = {Var::loop0, stride(all_rows * row_bytes)};
+    return tile_box(view, Var::cta0, per_cta);
+  };
+  const std::uint64_t values = per_cta * op_.head_dim;
+  VectorWork scale, sum;
+  scale.sfu_ops = per_cta * plan_.splits;
+  scale.fp32_ops = 3 * per_cta * plan_.splits;
+  scale.dependent_cycles = kRowReductionCycles;
+  sum.fp32_ops = values;
+  Role role{"warps", static_cast<std::uint32_t>(per_cta), {}};
+  append(role.ops, LoopBegin{0}, GlobalLoad{rows_of(1, 4, true)}, LoopEnd{}, WaitLoads{}, scale, CtaBarrier{0},
+         LoopBegin{0}, GlobalLoad{rows_of(0, op_.head_dim * 4, true)}, sum, LoopEnd{}, WaitLoads{}, sum,
+         GlobalStore{rows_of(2, storage(op_.activation, op_.head_dim).count(), false), CopyPath::lsu});
+  program.classes = {{"rows", {role}, {}}};
+  CtaGroup group;
+  group.extent[0] = static_cast<std::uint32_t>(ceil_div(all_rows, per_cta));
+  group.loops[0] = {0, plan_.splits};
+  program.groups = {group};
+  return program;
+}
+
+}  // namespace lightcone::scenarios

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the attention kernels share: how queries are dealt to tiles, which key blocks a tile sees, and the loads,
+// products, softmax work and stores of one tile. CTA coordinates: cta0 = query tile, cta1 = head within its group (or,
+// with split keys, the part), cta2 = KV head, cta3 = sequence.
+// With `packed`, the query heads of one KV head share the rows of a tile (row = query * group + head); Q and O are then
+// addressed as if stored grouped by KV head: the same bytes, other addresses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hardware/program/tile_program.h"
+#include "hardware/spec/gpu_spec.h"
+#include "models/graph/operator.h"
+#include "scenarios/mapping/matrix_view.h"
+
+namespace lightcone::scenarios {
+
+struct AttentionPlan {
+  std::uint32_t rows = 128, columns = 128;  // query rows and keys of one tile
+  std::uint32_t warps = 4;                  // that multiply
+  std::uint32_t head_dim = 128;             // padded to what the kernel was compiled for
+  std::uint32_t stages = 2;                 // of the K and of the V ring
+  std::uint32_t splits = 1;                 // parts of the keys summed by different CTAs; above 1 only with `packed`
+  bool packed = false;
+  bool longest_first = false;
+  NumberFormat multiply = NumberFormat::bf16;
+};
+
+enum class Score : std::uint8_t { plain, masked };
+
+class AttentionLayout {
+ public:
+  AttentionLayout(const models::Attention& op, const AttentionPlan& plan, const hardware::GpuSpec& gpu);
+
+  [[nodiscard]] hardware::TileProgram start(const std::string& kernel) const;
+  // loop0: the tile's key blocks; loop1: one fewer, so that the last (or first) block can stand outside its loop.
+  [[nodiscard]] std::vector<hardware::CtaGroup> groups() const;
+
+  [[nodiscard]] hardware::LoadTile load_q(std::uint8_t pipe) const;
+  [[nodiscard]] hardware::LoadTile load_k(std::uint8_t pipe, hardware::Var loop, std::uint32_t ahead) const;
+  [[nodiscard]] hardware::LoadTile load_v(std::uint8_t pipe, hardware::Var loop) const;
+
+  // S = Q K^T of key block value(loop) + ahead, and O += P V of block value(loop), by one of `shares` of the rows.
+  [[nodiscard]] hardware::Mma scores(std::uint32_t share, std::uint32_t shares, hardware::Var loop,
+                                     std::uint32_t ahead) const;
+  [[nodiscard]] hardware::Mma values(std::uint32_t share, std::uint32_t shares, hardware::Var loop) const;
+  // Online softmax of one block of scores; `masked` adds the comparisons of all the tile's masked blocks at once.
+  [[nodiscard]] hardware::VectorWork softmax(std::uint32_t shares, Score score) const;
+  [[nodiscard]] hardware::VectorWork rescale(std::uint32_t shares) const;
+  // Normalise and store O; with split keys the fp32 partial result and its log-sum-exp.
+  [[nodiscard]] std::vector<hardware::Op> finish(std::uint32_t share, std::uint32_t shares,
+                                                 hardware::CopyPath path) const;
+  // Address set-up of a work item: scheduler, and the block table of a paged cache.
+  [[nodiscard]] hardware::Delay set_up() const;
+
+  [[nodiscard]] std::uint64_t shared_bytes() const;
+  // The kernel that merges the partial results of split keys.
+  [[nodiscard]] hardware::TileProgram combine() const;
+
+ private:
+  [[nodiscard]] hardware::LoopRange blocks_of(std::uint64_t tile) const;
+  [[nodiscard]] std::uint64_t query_of(std::uint64_t row) const { return row / row_divisor_; }
+  void add_group(std::vector<hardware::CtaGroup>& groups, std::uint64_t tile, std::uint64_t tiles,
+                 hardware::LoopRange blocks) const;
+
+  models::Attention op_;
+  AttentionPlan plan_;
+  hardware::TensorCoreGeneration generation_;
+  std::uint64_t group_;  // query heads per KV head
+  std::uint64_t rows_;   // query rows that tiles divide
+  std::uint64_t tiles_;
+  std::uint32_t row_divisor_;
+  std::uint64_t keys_;  // that any query sees
+  std::uint64_t window_;
+  bool masked_;
+  std::vector<hardware::Tensor> tensors_;
+  MatrixView q_, k_, v_, o_, partial_, sums_;
+};
+
+}  // namespace lightcone::scenarios

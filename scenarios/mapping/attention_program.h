@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention kernels: FlashAttention-2 on mma.sync, FlashAttention-3 on wgmma (and its schedule on later generations),
+// for prefill and, with packed heads and split keys (flash-decoding), for decode; then the append to the KV cache.
+// Sources: Dao 2023 (FlashAttention-2), Shah et al. 2024 (FlashAttention-3), tile tables and split heuristic of the
+// flash-attention repository. Not modelled: the ping-pong order that FlashAttention-3 imposes on its warpgroups.
+#pragma once
+
+#include "scenarios/mapping/attention_layout.h"
+#include "scenarios/mapping/map_operator.h"
+
+namespace lightcone::scenarios {
+
+// Tile, packing and split that the library picks. Throws ConfigError when no kernel of it takes the shape.
+AttentionPlan plan_attention(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);
+
+// Producer warp, 1-3 consumer warpgroups of 64 rows; S of the next key block is multiplied while this one's softmax
+// runs. Persistent, longest tiles first under a causal mask.
+hardware::TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& plan,
+                                        const hardware::GpuSpec& gpu);
+// One role; K of the next block and V of this one are copied while the other is used.
+hardware::TileProgram flash_attention_2(const models::Attention& op, const AttentionPlan& plan,
+                                        const hardware::GpuSpec& gpu);
+
+// Smallest split of the keys within 85 % of the best wave efficiency; 1 when the tiles alone fill 80 % of the slots.
+std::uint32_t split_heuristic(std::uint64_t tiles, std::uint64_t slots, std::uint64_t key_blocks);
+
+KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options);
+
+}  // namespace lightcone::scenarios

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
+#include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/row_kernels.h"
+#include "sim/base/checked.h"
+
+namespace lightcone::scenarios {
+
+namespace {
+
+void check_sizes(const models::Attention& op) {
+  if (op.batch == 0 || op.heads == 0 || op.kv_heads == 0 || op.q_len == 0 || op.kv_len == 0 || op.head_dim == 0) {
+    throw ConfigError("attention: every size must be at least 1");
+  }
+  if (op.heads % op.kv_heads != 0) {
+    throw ConfigError(fmt::format("attention: kv_heads {} does not divide heads {}", op.kv_heads, op.heads));
+  }
+  checked_product("attention FLOPs", {4, op.batch, op.heads, op.q_len, op.kv_len, op.head_dim});
+  checked_product("attention partial results", {128, 8, op.batch, op.heads, op.q_len, op.head_dim});
+}
+
+}  // namespace
+
+KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
+  check_sizes(op);
+  const bool flash_2 = gpu.sm.tensor.generation == hardware::TensorCoreGeneration::mma_sync ||
+                       options.library == KernelLibrary::flash_attention_2;
+  const AttentionPlan plan = plan_attention(op, gpu, options.library);
+  KernelSequence sequence;
+  if (op.writes_kv_cache) {
+    // This step's K and V, straight from the projection, before any query reads them.
+    sequence.kernels.push_back(
+        rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, 0, true, op.activation, op.kv}));
+  }
+  sequence.kernels.push_back(flash_2 ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
+  if (plan.splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
+  sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", flash_2 ? 2 : 3, plan.rows,
+                              plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
+  if (hardware::occupancy(sequence.kernels[op.writes_kv_cache ? 1 : 0], gpu.sm) == 0) {
+    throw ConfigError(gpu.name + ": the attention kernel does not fit one of its SMs");
+  }
+  return sequence;
+}
+
+}  // namespace lightcone::scenarios

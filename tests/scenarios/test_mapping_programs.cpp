@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kernel that the mapping builds is well formed, fits an SM, cannot deadlock, does exactly the operator's matrix
+// work, reads at least its compulsory bytes and writes exactly its output.
+#include <vector>
+
+#include "catch.h"
+#include "hardware/machine/evaluate.h"
+#include "models/graph/operator.h"
+#include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/elementwise.h"
+#include "scenarios/mapping/gemm_program.h"
+#include "scenarios/mapping/row_kernels.h"
+#include "scenarios/mapping_gpus.h"
+#include "scenarios/program_player.h"
+#include "sim/base/error.h"
+
+using namespace lightcone;
+using namespace lightcone::scenarios;
+using namespace lightcone::testing;
+
+namespace {
+
+void require_sound(const hardware::TileProgram& program, const hardware::GpuSpec& gpu) {
+  INFO(program.name);
+  REQUIRE_NOTHROW(hardware::check(program));
+  REQUIRE(hardware::occupancy(program, gpu.sm) >= 1);
+  for (std::size_t i = 0; i < program.groups.size(); i += std::max<std::size_t>(1, program.groups.size() / 16)) {
+    REQUIRE(ProgramPlayer(program, program.groups[i], program.persistent ? 3 : 1).run() == "");
+  }
+}
+
+std::uint64_t stored(const hardware::TileProgram& program) { return hardware::totals(program).stored.count(); }
+
+}  // namespace
+
+TEST_CASE("a program that waits for a stage nobody fills is found") {
+  hardware::TileProgram program;
+  program.classes = {{"c", {{"r", 1, {hardware::WaitStage{0}, hardware::ReleaseStage{0}}}}, {{"p", 1, 1}}}};
+  program.groups.resize(1);
+  REQUIRE(ProgramPlayer(program, program.groups[0], 1).run() != "");
+}
+
+TEST_CASE("every GEMM plan of every generation is sound and exact") {
+  struct Shape {
+    std::uint64_t m, n, k;
+  };
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere(), ada(), blackwell()}) {
+    for (const Shape& s : {Shape{1, 1, 1}, Shape{1, 4096, 4096}, Shape{7, 13, 8191}, Shape{64, 192, 100},
+                           Shape{127, 509, 1021}, Shape{4096, 4096, 4096}, Shape{100000, 256, 64}}) {
+      const models::Gemm op{s.m, s.n, s.k};
+      const GemmProblem problem = gemm_problem(op, gpu);
+      for (const GemmPlan& plan : gemm_plans(problem, gpu)) {
+        const std::vector<hardware::TileProgram> kernels = gemm_program(problem, plan, gpu);
+        for (const hardware::TileProgram& kernel : kernels) require_sound(kernel, gpu);
+        const hardware::ProgramTotals sum = hardware::totals(kernels.front());
+        INFO(kernels.front().name << " m " << s.m << " n " << s.n << " k " << s.k);
+        REQUIRE(sum.mma_useful.count() == 2 * s.m * s.n * s.k);
+        REQUIRE(sum.mma_executed.count() >= sum.mma_useful.count());
+        REQUIRE(sum.loaded.count() >= 2 * (s.m * s.k + s.n * s.k));
+        REQUIRE(stored(kernels.back()) == 2 * s.m * s.n);
+        if (plan.split > 1) {
+          REQUIRE(sum.stored.count() == 4 * s.m * s.n * plan.split);
+          REQUIRE(hardware::totals(kernels.back()).loaded == sum.stored);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("batched, biased, mixed-format and fp32 products") {
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere(), blackwell()}) {
+    const auto all_plans = [&](const GemmProblem& problem, std::uint64_t flops) {
+      for (const GemmPlan& plan : gemm_plans(problem, gpu)) {
+        const std::vector<hardware::TileProgram> kernels = gemm_program(problem, plan, gpu);
+        for (const hardware::TileProgram& kernel : kernels) require_sound(kernel, gpu);
+        INFO(kernels.front().name);
+        REQUIRE(hardware::totals(kernels.front()).mma_useful.count() == flops);
+      }
+    };
+    all_plans(gemm_problem(models::BatchedGemm{5, 100, 130, 77}, gpu), 2ull * 5 * 100 * 130 * 77);
+    all_plans(gemm_problem(models::BatchedGemm{3, 9, 128, 512}, gpu), 2ull * 3 * 9 * 128 * 512);
+    models::Gemm op{33, 1000, 4096};
+    op.bias = true;
+    all_plans(gemm_problem(op, gpu), 2ull * 33 * 1000 * 4096);
+    op.weight = NumberFormat::int4;  // dequantised in the kernel
+    REQUIRE(gemm_problem(op, gpu).dequantises());
+    all_plans(gemm_problem(op, gpu), 2ull * 33 * 1000 * 4096);
+    op.weight = op.activation = NumberFormat::int8;
+    all_plans(gemm_problem(op, gpu), 2ull * 33 * 1000 * 4096);
+    op.weight = op.activation = NumberFormat::fp32;
+    const GemmProblem fp32 = gemm_problem(op, gpu);
+    REQUIRE(fp32.on_fp32_lanes);
+    for (const GemmPlan& plan : gemm_plans(fp32, gpu)) {
+      const hardware::TileProgram kernel = gemm_program(fp32, plan, gpu).front();
+      require_sound(kernel, gpu);
+      REQUIRE(hardware::totals(kernel).mma_executed.count() == 0);
+      REQUIRE(hardware::totals(kernel).vector_flops.count() >= 2ull * 33 * 1000 * 4096);
+    }
+  }
+  REQUIRE_THROWS_AS(gemm_problem(models::Gemm{16, 16, 16, NumberFormat::fp8_e4m3, NumberFormat::fp8_e4m3}, ampere()),
+                    ConfigError);
+  REQUIRE(
+      gemm_problem(models::Gemm{16, 16, 16, NumberFormat::bf16, NumberFormat::fp8_e4m3}, hopper()).quantise_activation);
+}
+
+TEST_CASE("attention does exactly the unmasked work, whatever the kernel") {
+  struct Shape {
+    std::uint64_t batch, heads, kv_heads, q_len, kv_len, head_dim;
+    bool causal;
+    std::uint64_t window;
+  };
+  const std::vector<Shape> shapes{{1, 1, 1, 1, 1, 64, true, 0},         {2, 4, 4, 1000, 1000, 128, true, 0},
+                                  {1, 8, 2, 515, 2049, 128, true, 0},   {2, 6, 2, 300, 300, 80, false, 0},
+                                  {1, 4, 4, 2000, 2000, 64, true, 257}, {3, 28, 4, 1, 5000, 128, true, 0},
+                                  {64, 32, 8, 1, 777, 256, true, 0},    {1, 16, 1, 4, 40000, 192, true, 1000},
+                                  {1, 3, 1, 700, 900, 96, true, 100},   {1, 2, 2, 64, 10, 64, true, 0}};
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere(), ada(), blackwell()}) {
+    const bool flash_2 = gpu.sm.tensor.generation == hardware::TensorCoreGeneration::mma_sync;
+    for (const KernelLibrary library :
+         {KernelLibrary::automatic, KernelLibrary::vllm, KernelLibrary::sglang, KernelLibrary::tensorrt_llm}) {
+      for (const Shape& s : shapes) {
+        models::Attention op{s.batch, s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.causal, s.window};
+        const AttentionPlan plan = plan_attention(op, gpu, library);
+        const hardware::TileProgram kernel =
+            flash_2 ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu);
+        require_sound(kernel, gpu);
+        INFO(kernel.name << " q " << s.q_len << " kv " << s.kv_len);
+        std::uint64_t pairs = 0;  // counted one by one
+        for (std::uint64_t q = 0; q < s.q_len; ++q) {
+          for (std::uint64_t k = 0; k < s.kv_len; ++k) {
+            const bool causal = k + s.q_len <= q + s.kv_len;
+            const bool inside = s.window == 0 || k + s.q_len + s.window > q + s.kv_len;
+            pairs += !s.causal || (causal && inside);
+          }
+        }
+        const hardware::ProgramTotals sum = hardware::totals(kernel);
+        REQUIRE(sum.mma_useful.count() == 4 * s.batch * s.heads * s.head_dim * pairs);
+        const std::uint64_t rows = s.batch * s.heads * s.q_len;
+        if (plan.splits == 1) {
+          REQUIRE(sum.stored.count() == 2 * rows * s.head_dim);
+        } else {
+          REQUIRE(sum.stored.count() == 4 * rows * (s.head_dim + 1) * plan.splits);
+          const hardware::TileProgram combine = AttentionLayout(op, plan, gpu).combine();
+          require_sound(combine, gpu);
+          REQUIRE(hardware::totals(combine).loaded == sum.stored);
+          REQUIRE(stored(combine) == 2 * rows * s.head_dim);
+        }
+        if (s.window == 0 && s.q_len <= s.kv_len) {
+          REQUIRE(sum.loaded.count() >= 2 * (rows + 2 * s.batch * s.kv_heads * s.kv_len) * s.head_dim);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("keys are split only when the tiles leave slots idle") {
+  REQUIRE(split_heuristic(132, 132, 100) == 1);
+  REQUIRE(split_heuristic(8, 132, 4) == 1);
+  REQUIRE(split_heuristic(8, 132, 100) ==
+          15);  // 8 x 33 = 264 fills two waves; 8 x 14 = 112 is 84.8 % of one, 8 x 15 is 91 %
+  REQUIRE(split_heuristic(1, 132, 40) <= 40);
+}
+
+TEST_CASE("row and elementwise kernels move exactly their bytes") {
+  const hardware::GpuSpec gpu = hopper();
+  for (const std::uint64_t rows : {1ull, 7ull, 4097ull}) {
+    for (const std::uint64_t columns : {1ull, 100ull, 4096ull, 70001ull}) {
+      for (const bool residual : {false, true}) {
+        const models::Norm op{models::NormKind::rms, rows, columns, residual};
+        const hardware::TileProgram norm = norm_program(op, KernelLibrary::automatic);
+        require_sound(norm, gpu);
+        REQUIRE(stored(norm) == 2 * rows * columns * (residual ? 2 : 1));
+        REQUIRE(hardware::totals(norm).loaded.count() >= 2 * rows * columns * (residual ? 2 : 1));
+      }
+      const hardware::TileProgram softmax = softmax_program({rows, columns});
+      require_sound(softmax, gpu);
+      REQUIRE(stored(softmax) == 2 * rows * columns);
+    }
+  }
+  for (const std::uint64_t elements : {1ull, 1000003ull, 1ull << 31}) {
+    for (const KernelLibrary library : {KernelLibrary::automatic, KernelLibrary::vllm}) {
+      const hardware::TileProgram kernel =
+          elementwise_program({models::ElementwiseKind::silu_mul, elements}, gpu, library);
+      require_sound(kernel, gpu);
+      REQUIRE(stored(kernel) == 2 * elements);
+      REQUIRE(hardware::totals(kernel).loaded.count() == 4 * elements);
+    }
+    const hardware::TileProgram quantise =
+        elementwise_program({models::ElementwiseKind::quantize, elements, NumberFormat::bf16, NumberFormat::fp8_e4m3},
+                            gpu, KernelLibrary::automatic);
+    require_sound(quantise, gpu);
+    REQUIRE(stored(quantise) == elements);
+  }
+  const hardware::TileProgram rotary = rotary_program({1000, 32, 8, 128, 64});
+  require_sound(rotary, gpu);
+  REQUIRE(stored(rotary) == 2 * 1000 * (40 * 64 + 2 * 8 * 128));
+  for (const std::uint64_t tokens : {3ull, 1000ull}) {
+    for (const bool positions : {false, true}) {
+      const hardware::TileProgram embedding = embedding_program({tokens, 300, 512, positions});
+      require_sound(embedding, gpu);
+      REQUIRE(stored(embedding) == tokens * 512 * 2);
+      REQUIRE(hardware::totals(embedding).loaded.count() == tokens * (positions ? 2 : 1) * (512 * 2 + 4));
+    }
+  }
+}
