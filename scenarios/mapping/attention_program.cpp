@@ -156,9 +156,11 @@ AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, Ke
   plan.stages = flash_2 ? 1 : 2;
   plan.packed = packs(op, few_queries, flash_2, library, gpu);
   plan.longest_first = op.causal && !flash_2;
+  if (flash_2 && library == KernelLibrary::tensorrt_llm) plan.rows = 64;
   if (few_queries) {
-    // Split-key kernels take one warpgroup's rows (flash_fwd_splitkv: 64, with wider key blocks).
-    const std::uint32_t least = flash_2 ? 16 : rows_per_share(gpu);
+    // Split-key kernels take one warpgroup's rows (flash_fwd_splitkv: 64, with wider key blocks); FlashInfer, which
+    // SGLang runs where FlashAttention-3 does not, goes down to one instruction's 16.
+    const std::uint32_t least = !flash_2 ? rows_per_share(gpu) : (library == KernelLibrary::sglang ? 16 : 64);
     const std::uint64_t rows = op.q_len * (plan.packed ? group : 1);
     plan.rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(round_up(rows, least), plan.rows));
     plan.warps = flash_2 ? 4 : plan.rows / rows_per_share(gpu) * 4;

@@ -33,11 +33,11 @@ constexpr std::array kWgmmaShapes{
 constexpr std::array kTcgen05Shapes{Shape{128, 256, 4, 1}, Shape{128, 192, 4, 1}, Shape{128, 128, 4, 1},
                                     Shape{128, 64, 4, 1},  Shape{128, 32, 4, 1},  Shape{128, 16, 4, 1}};
 
-constexpr std::array kMmaSyncShapes{Shape{256, 128, 4, 2, 64}, Shape{128, 256, 2, 4, 64}, Shape{256, 64, 4, 1, 64},
-                                    Shape{64, 256, 1, 4, 64},  Shape{128, 128, 2, 2, 64}, Shape{128, 128, 2, 2},
-                                    Shape{128, 64, 2, 2},      Shape{64, 128, 2, 2},      Shape{64, 64, 2, 2},
-                                    Shape{256, 128, 4, 2},     Shape{128, 256, 2, 4},     Shape{128, 32, 4, 1},
-                                    Shape{64, 32, 2, 1},       Shape{64, 16, 4, 1},       Shape{32, 64, 1, 2}};
+constexpr std::array kMmaSyncShapes{
+    Shape{256, 128, 4, 2, 64}, Shape{128, 256, 2, 4, 64}, Shape{256, 64, 4, 1, 64}, Shape{64, 256, 1, 4, 64},
+    Shape{128, 128, 2, 2, 64}, Shape{128, 128, 2, 2},     Shape{128, 64, 2, 2},     Shape{64, 128, 2, 2},
+    Shape{64, 64, 2, 2},       Shape{256, 128, 4, 2},     Shape{128, 256, 2, 4},    Shape{128, 32, 4, 1},
+    Shape{64, 32, 2, 1},       Shape{128, 16, 4, 1},      Shape{64, 16, 4, 1},      Shape{32, 64, 1, 2}};
 
 // FFMA kernels: 8 x 8 outputs per thread at the large end; eight fp32 values along k per stage.
 constexpr std::array kFp32Shapes{Shape{128, 128, 2, 4, 32}, Shape{128, 64, 2, 2, 32}, Shape{64, 64, 2, 2, 32},
@@ -127,12 +127,12 @@ std::vector<GemmTile> tiles_for(const GemmProblem& problem, const GpuSpec& gpu, 
 
 bool split_helps(const GemmProblem& problem, const GemmTile& tile, std::uint32_t split, const GpuSpec& gpu) {
   if (split == 1) return true;
-  if (problem.bias && problem.batch > 1) return false;
   const std::uint64_t step = tile.step_bytes * 8 / info(problem.multiply).bits;
   const std::uint64_t ctas = ceil_div(output_rows(problem, tile.swapped), tile.rows) *
                              ceil_div(output_columns(problem, tile.swapped), tile.columns) * problem.batch;
-  return ctas < 2ull * gpu.sm_count && ctas * split <= 4ull * gpu.sm_count &&
-         ceil_div(problem.k, step) >= split * kLeastStepsPerSplit;
+  // Small tiles run two or more to an SM.
+  const std::uint64_t slots = gpu.sm_count * (tile.rows * tile.columns <= 64 * 64 ? 2ull : 1ull);
+  return ctas < slots && ctas * split <= 2 * slots && ceil_div(problem.k, step) >= split * kLeastStepsPerSplit;
 }
 
 }  // namespace

@@ -161,6 +161,42 @@ TEST_CASE("keys are split only when the tiles leave slots idle") {
   REQUIRE(split_heuristic(1, 132, 40) <= 40);
 }
 
+TEST_CASE("causal tiles see only their key blocks, and FlashAttention-3 starts the longest first") {
+  const models::Attention op{1, 4, 4, 1024, 1024, 128};
+  const auto blocks = [&](const hardware::TileProgram& program) {
+    std::vector<std::int64_t> counts;
+    for (const hardware::CtaGroup& group : program.groups) counts.push_back(group.loops[0].count);
+    return counts;
+  };
+  REQUIRE(blocks(flash_attention_3(op, plan_attention(op, hopper(), KernelLibrary::automatic), hopper())) ==
+          std::vector<std::int64_t>{8, 7, 6, 5, 4, 3, 2, 1});  // 128 x 128 tiles
+  REQUIRE(blocks(flash_attention_2(op, plan_attention(op, ampere(), KernelLibrary::automatic), ampere())) ==
+          std::vector<std::int64_t>{2, 4, 6, 8, 10, 12, 14, 16});  // 128 x 64 tiles
+  // A window of 128 keys never touches more than the two blocks that it can straddle.
+  models::Attention windowed = op;
+  windowed.window = 128;
+  for (const std::int64_t count :
+       blocks(flash_attention_3(windowed, plan_attention(windowed, hopper(), KernelLibrary::automatic), hopper()))) {
+    REQUIRE(count <= 2);
+  }
+}
+
+TEST_CASE("a wgmma GEMM reloads each operand once per tile of the other, and a cluster shares one of them") {
+  const GemmProblem problem = gemm_problem(models::Gemm{1024, 2048, 512}, hopper());
+  GemmTile tile{128, 256, 128, 4, 8, 1, ClusterShape::none, false};
+  const std::uint64_t loaded = hardware::totals(gemm_wgmma(problem, {tile, 1}, hopper())).loaded.count();
+  REQUIRE(loaded == 2ull * (1024 * 512 * (2048 / 256) + 2048 * 512 * (1024 / 128)));
+  tile.cluster = ClusterShape::along_rows;
+  const hardware::TileProgram shared = gemm_wgmma(problem, {tile, 1}, hopper());
+  REQUIRE(shared.cluster_size == 2);
+  REQUIRE(hardware::totals(shared).loaded.count() == loaded);  // counted once per CTA that receives the bytes
+  int multicast = 0;
+  for (const hardware::Op& op : shared.classes[0].roles[0].ops) {
+    if (const auto* load = std::get_if<hardware::LoadTile>(&op)) multicast += load->multicast == 2;
+  }
+  REQUIRE(multicast == 1);
+}
+
 TEST_CASE("row and elementwise kernels move exactly their bytes") {
   const hardware::GpuSpec gpu = hopper();
   for (const std::uint64_t rows : {1ull, 7ull, 4097ull}) {
