@@ -71,7 +71,9 @@ TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
   checked_product("norm bytes", {op.rows, op.columns, 64});
   const bool layer = op.kind == models::NormKind::layer;
   const std::uint64_t row_bytes = storage(op.format, op.columns).count();
-  const bool twice = row_bytes > kRegisterRowBytes || (layer && library == KernelLibrary::pytorch_eager);
+  // vLLM's rms_norm_kernel and PyTorch's layer_norm come back to the row after the statistics instead of keeping it.
+  const bool rereads = library == (layer ? KernelLibrary::pytorch_eager : KernelLibrary::vllm);
+  const bool twice = row_bytes > kRegisterRowBytes || rereads;
   const RowShape shape = row_shape(op.rows, op.columns);
   const Bytes all(row_bytes * op.rows);
   const std::uint64_t weight_bytes = row_bytes * (layer ? 2 : 1);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory-bound kernels over rows: norms, softmax, rotary embedding with the append to the KV cache, embedding gather.
 // A CTA takes one row (or, when rows are short, several) and keeps it in registers, so that it is read once; rows
-// longer than the registers of a CTA, and the layer norm of eager PyTorch, are read twice.
+// longer than the registers of a CTA are read twice, and so are all rows in the RMS norm of vLLM and the layer norm of
+// eager PyTorch.
 // Not modelled: bank conflicts, the block table of a paged cache.
 #pragma once
 

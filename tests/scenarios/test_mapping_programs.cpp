@@ -97,6 +97,17 @@ TEST_CASE("batched, biased, mixed-format and fp32 products") {
       REQUIRE(hardware::totals(kernel).vector_flops.count() >= 2ull * 33 * 1000 * 4096);
     }
   }
+  // Block formats carry their scales through the loads.
+  hardware::GpuSpec fp4 = blackwell();
+  fp4.sm.tensor.flops_per_clock[NumberFormat::nvfp4] = 32768;
+  const models::Gemm narrow{100, 512, 4096, NumberFormat::nvfp4, NumberFormat::nvfp4};
+  const GemmProblem block = gemm_problem(narrow, fp4);
+  for (const GemmPlan& plan : gemm_plans(block, fp4)) {
+    const hardware::TileProgram kernel = gemm_program(block, plan, fp4).front();
+    require_sound(kernel, fp4);
+    REQUIRE(hardware::totals(kernel).mma_useful.count() == 2ull * 100 * 512 * 4096);
+    REQUIRE(hardware::totals(kernel).loaded.count() >= 612 * storage(NumberFormat::nvfp4, 4096).count());
+  }
   REQUIRE_THROWS_AS(gemm_problem(models::Gemm{16, 16, 16, NumberFormat::fp8_e4m3, NumberFormat::fp8_e4m3}, ampere()),
                     ConfigError);
   REQUIRE(
