@@ -136,6 +136,18 @@ LoadTile AttentionLayout::load_q(std::uint8_t pipe) const {
   return {pipe, tile_box(q_, Var::cta0, plan_.rows), CopyPath::bulk, 1};
 }
 
+Box AttentionLayout::share_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const {
+  Box box = tile_box(view, Var::cta0, plan_.rows / shares);
+  box.row_step = plan_.rows;
+  box.first_row = std::uint64_t{share} * box.rows;
+  return box;
+}
+
+std::vector<Op> AttentionLayout::gather_q(std::uint32_t share, std::uint32_t shares) const {
+  const std::uint64_t bytes = plan_.rows / shares * storage(plan_.multiply, plan_.head_dim).count();
+  return {GlobalLoad{share_box(q_, share, shares)}, WaitLoads{}, SharedAccess{0, bytes}};
+}
+
 // A paged cache is gathered page by page: no bulk tile on Hopper (FlashAttention-3's non-TMA path).
 LoadTile AttentionLayout::load_k(std::uint8_t pipe, Var loop, std::uint32_t ahead) const {
   Box box = tile_box(k_, loop, plan_.columns);
@@ -222,22 +234,18 @@ VectorWork AttentionLayout::rescale(std::uint32_t shares) const {
 
 std::vector<Op> AttentionLayout::finish(std::uint32_t share, std::uint32_t shares, CopyPath path) const {
   const std::uint64_t rows = plan_.rows / shares;
-  const auto share_box = [&](const MatrixView& view) {
-    Box box = tile_box(view, Var::cta0, rows);
-    box.row_step = plan_.rows;
-    box.first_row = share * rows;
-    return box;
-  };
   VectorWork normalise;
   normalise.fp32_ops = 2 * rows * plan_.head_dim;  // times 1/sum, convert
   normalise.fp32_flops = rows * op_.head_dim;
   normalise.sfu_ops = 2 * rows;
   normalise.dependent_cycles = kRowReductionCycles;
   if (plan_.splits > 1) {
-    return {normalise, GlobalStore{share_box(partial_), CopyPath::lsu}, GlobalStore{share_box(sums_), CopyPath::lsu}};
+    return {normalise, GlobalStore{share_box(partial_, share, shares), CopyPath::lsu},
+            GlobalStore{share_box(sums_, share, shares), CopyPath::lsu}};
   }
   const std::uint64_t staged = rows * storage(op_.activation, plan_.head_dim).count();
-  return {normalise, SharedAccess{path == CopyPath::lsu ? staged : 0, staged}, GlobalStore{share_box(o_), path}};
+  return {normalise, SharedAccess{path == CopyPath::lsu ? staged : 0, staged},
+          GlobalStore{share_box(o_, share, shares), path}};
 }
 
 Delay AttentionLayout::set_up() const { return {kSetUpCycles + (op_.paged ? kBlockTableCycles : 0)}; }

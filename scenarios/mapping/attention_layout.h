@@ -39,6 +39,9 @@ class AttentionLayout {
   [[nodiscard]] std::vector<hardware::CtaGroup> groups() const;
 
   [[nodiscard]] hardware::LoadTile load_q(std::uint8_t pipe) const;
+  // Packed rows do not form a TMA box of Q as stored: the multiplying warps gather their share themselves, before
+  // anything else of the tile, so that it cannot be fetched ahead (FlashAttention-3 PackGQA).
+  [[nodiscard]] std::vector<hardware::Op> gather_q(std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] hardware::LoadTile load_k(std::uint8_t pipe, hardware::Var loop, std::uint32_t ahead) const;
   [[nodiscard]] hardware::LoadTile load_v(std::uint8_t pipe, hardware::Var loop) const;
 
@@ -61,6 +64,7 @@ class AttentionLayout {
 
  private:
   [[nodiscard]] hardware::LoopRange blocks_of(std::uint64_t tile) const;
+  [[nodiscard]] hardware::Box share_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] std::uint64_t query_of(std::uint64_t row) const { return row / row_divisor_; }
   void add_group(std::vector<hardware::CtaGroup>& groups, std::uint64_t tile, std::uint64_t tiles,
                  hardware::LoopRange blocks) const;

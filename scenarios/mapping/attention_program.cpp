@@ -12,30 +12,37 @@ using namespace hardware;
 
 namespace {
 
-constexpr std::uint8_t kQ = 0, kK = 1, kV = 2;
+constexpr std::uint8_t kK = 0, kV = 1, kQ = 2;
 
 std::uint32_t rows_per_share(const GpuSpec& gpu) {
   return gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 ? 128 : 64;
 }
 
-Role producer_role(const AttentionLayout& layout) {
+Role producer_role(const AttentionLayout& layout, bool packed) {
   Role role{"producer", 1, {}};
-  append(role.ops, layout.set_up(), AcquireStage{kQ}, layout.load_q(kQ), CommitStage{kQ}, LoopBegin{0},
-         AcquireStage{kK}, layout.load_k(kK, Var::loop0, 0), CommitStage{kK}, AcquireStage{kV},
+  append(role.ops, layout.set_up());
+  if (!packed) append(role.ops, AcquireStage{kQ}, layout.load_q(kQ), CommitStage{kQ});
+  append(role.ops, LoopBegin{0}, AcquireStage{kK}, layout.load_k(kK, Var::loop0, 0), CommitStage{kK}, AcquireStage{kV},
          layout.load_v(kV, Var::loop0), CommitStage{kV}, LoopEnd{});
   return role;
 }
 
-Role consumer_role(const AttentionLayout& layout, std::uint32_t share, std::uint32_t shares) {
+Role consumer_role(const AttentionLayout& layout, bool packed, std::uint32_t share, std::uint32_t shares) {
   Role role{"consumer" + std::to_string(share), 4, {}};
-  append(role.ops, WaitStage{kQ}, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 0), MmaWait{0},
-         ReleaseStage{kK}, layout.softmax(shares, Score::masked));
+  if (packed) {
+    append(role.ops, layout.set_up(), layout.gather_q(share, shares));
+  } else {
+    append(role.ops, WaitStage{kQ});
+  }
+  append(role.ops, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 0), MmaWait{0}, ReleaseStage{kK},
+         layout.softmax(shares, Score::masked));
   // The next scores are queued before this block's values, so that softmax runs under the tensor core.
   append(role.ops, LoopBegin{1}, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 1), WaitStage{kV},
          layout.values(share, shares, Var::loop1), MmaWait{1}, ReleaseStage{kK}, layout.softmax(shares, Score::plain),
          MmaWait{0}, ReleaseStage{kV}, layout.rescale(shares), LoopEnd{});
-  append(role.ops, ReleaseStage{kQ}, WaitStage{kV}, layout.values(share, shares, Var::loop1), MmaWait{0},
-         ReleaseStage{kV}, WaitStores{}, layout.finish(share, shares, CopyPath::bulk));
+  if (!packed) append(role.ops, ReleaseStage{kQ});
+  append(role.ops, WaitStage{kV}, layout.values(share, shares, Var::loop1), MmaWait{0}, ReleaseStage{kV}, WaitStores{},
+         layout.finish(share, shares, packed ? CopyPath::lsu : CopyPath::bulk));
   return role;
 }
 
@@ -188,9 +195,10 @@ TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& 
   program.threads_per_cta = 128 * (1 + shares);
   // setmaxnreg leaves the producer 24-32 registers and the consumers 160-240: the mean over the CTA.
   program.registers_per_thread = shares == 1 ? 128 : (shares == 2 ? 168 : 128);
-  CtaClass cta{
-      "tile", {producer_role(layout)}, {{"q", 1, shares}, {"k", plan.stages, shares}, {"v", plan.stages, shares}}};
-  for (std::uint32_t share = 0; share < shares; ++share) cta.roles.push_back(consumer_role(layout, share, shares));
+  CtaClass cta{"tile", {producer_role(layout, plan.packed)}, {{"k", plan.stages, shares}, {"v", plan.stages, shares}}};
+  if (!plan.packed) cta.pipes.push_back({"q", 1, shares});
+  for (std::uint32_t share = 0; share < shares; ++share)
+    cta.roles.push_back(consumer_role(layout, plan.packed, share, shares));
   program.classes = {cta};
   program.groups = layout.groups();
   return program;
@@ -209,7 +217,7 @@ TileProgram flash_attention_2(const models::Attention& op, const AttentionPlan& 
          layout.load_k(kK, Var::loop0, 0), CommitStage{kK}, WaitStage{kQ}, LoopBegin{1},
          synchronous_block(layout, true), LoopEnd{}, synchronous_block(layout, false), ReleaseStage{kQ},
          layout.finish(0, 1, CopyPath::lsu));
-  program.classes = {{"tile", {role}, {{"q", 1, 1}, {"k", 1, 1}, {"v", 1, 1}}}};
+  program.classes = {{"tile", {role}, {{"k", 1, 1}, {"v", 1, 1}, {"q", 1, 1}}}};
   program.groups = layout.groups();
   return program;
 }
