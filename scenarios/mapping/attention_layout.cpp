@@ -148,11 +148,12 @@ std::vector<Op> AttentionLayout::gather_q(std::uint32_t share, std::uint32_t sha
   return {GlobalLoad{share_box(q_, share, shares)}, WaitLoads{}, SharedAccess{0, bytes}};
 }
 
-// A paged cache is gathered page by page: no bulk tile on Hopper (FlashAttention-3's non-TMA path).
+// A paged cache is gathered page by page: no bulk tile on Hopper (FlashAttention-3's non-TMA path); there cp.async,
+// which FlashAttention-2 uses, goes through the load/store unit too.
 LoadTile AttentionLayout::load_k(std::uint8_t pipe, Var loop, std::uint32_t ahead) const {
   Box box = tile_box(k_, loop, plan_.columns);
   box.first_row = std::uint64_t{ahead} * plan_.columns;
-  const bool gather = op_.paged && generation_ != TensorCoreGeneration::mma_sync;
+  const bool gather = (op_.paged || plan_.mma_sync) && generation_ != TensorCoreGeneration::mma_sync;
   return {pipe, box, gather ? CopyPath::lsu : CopyPath::bulk, 1};
 }
 
@@ -169,7 +170,7 @@ Mma AttentionLayout::scores(std::uint32_t share, std::uint32_t shares, Var loop,
   mma.k = plan_.head_dim;
   mma.format = plan_.multiply;
   const std::uint64_t row = storage(plan_.multiply, plan_.head_dim).count();
-  const std::uint64_t readers = generation_ == TensorCoreGeneration::mma_sync ? plan_.warps : 1;
+  const std::uint64_t readers = plan_.mma_sync ? plan_.warps : 1;
   mma.shared_read_bytes = mma.m * row + readers * mma.n * row;
   UsefulPart& useful = mma.useful;
   useful.m_var = Var::cta0;
@@ -192,7 +193,7 @@ Mma AttentionLayout::values(std::uint32_t share, std::uint32_t shares, Var loop)
   Mma mma = scores(share, shares, loop, 0);
   std::swap(mma.n, mma.k);
   mma.a = OperandSource::registers;  // P never leaves the registers
-  const std::uint64_t readers = generation_ == TensorCoreGeneration::mma_sync ? plan_.warps : 1;
+  const std::uint64_t readers = plan_.mma_sync ? plan_.warps : 1;
   mma.shared_read_bytes = readers * plan_.columns * storage(plan_.multiply, plan_.head_dim).count();
   UsefulPart& useful = mma.useful;
   useful.columns_are_k = true;

@@ -25,6 +25,7 @@ struct AttentionPlan {
   std::uint32_t splits = 1;                 // parts of the keys summed by different CTAs; above 1 only with `packed`
   bool packed = false;
   bool longest_first = false;
+  bool mma_sync = false;  // warp instructions and cp.async (FlashAttention-2), whatever the GPU could do
   NumberFormat multiply = NumberFormat::bf16;
 };
 

@@ -160,6 +160,7 @@ AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, Ke
   plan.rows = row.rows;
   plan.columns = masked ? row.masked_columns : row.columns;
   plan.warps = row.warps;
+  plan.mma_sync = flash_2;
   plan.stages = flash_2 ? 1 : 2;
   plan.packed = packs(op, few_queries, flash_2, library, gpu);
   plan.longest_first = op.causal && !flash_2;

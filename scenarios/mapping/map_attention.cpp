@@ -24,8 +24,6 @@ void check_sizes(const models::Attention& op) {
 
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
   check_sizes(op);
-  const bool flash_2 = gpu.sm.tensor.generation == hardware::TensorCoreGeneration::mma_sync ||
-                       options.library == KernelLibrary::flash_attention_2;
   const AttentionPlan plan = plan_attention(op, gpu, options.library);
   KernelSequence sequence;
   if (op.writes_kv_cache) {
@@ -33,10 +31,10 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
     sequence.kernels.push_back(
         rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, 0, true, op.activation, op.kv}));
   }
-  sequence.kernels.push_back(flash_2 ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
+  sequence.kernels.push_back(plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
   if (plan.splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
-  sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", flash_2 ? 2 : 3, plan.rows,
-                              plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
+  sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", plan.mma_sync ? 2 : 3,
+                              plan.rows, plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
   if (hardware::occupancy(sequence.kernels[op.writes_kv_cache ? 1 : 0], gpu.sm) == 0) {
     throw ConfigError(gpu.name + ": the attention kernel does not fit one of its SMs");
   }

@@ -126,14 +126,13 @@ TEST_CASE("attention does exactly the unmasked work, whatever the kernel") {
                                   {64, 32, 8, 1, 777, 256, true, 0},    {1, 16, 1, 4, 40000, 192, true, 1000},
                                   {1, 3, 1, 700, 900, 96, true, 100},   {1, 2, 2, 64, 10, 64, true, 0}};
   for (const hardware::GpuSpec& gpu : {hopper(), ampere(), ada(), blackwell()}) {
-    const bool flash_2 = gpu.sm.tensor.generation == hardware::TensorCoreGeneration::mma_sync;
-    for (const KernelLibrary library :
-         {KernelLibrary::automatic, KernelLibrary::vllm, KernelLibrary::sglang, KernelLibrary::tensorrt_llm}) {
+    for (const KernelLibrary library : {KernelLibrary::automatic, KernelLibrary::vllm, KernelLibrary::sglang,
+                                        KernelLibrary::flash_attention_2, KernelLibrary::tensorrt_llm}) {
       for (const Shape& s : shapes) {
         models::Attention op{s.batch, s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.causal, s.window};
         const AttentionPlan plan = plan_attention(op, gpu, library);
         const hardware::TileProgram kernel =
-            flash_2 ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu);
+            plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu);
         require_sound(kernel, gpu);
         INFO(kernel.name << " q " << s.q_len << " kv " << s.kv_len);
         std::uint64_t pairs = 0;  // counted one by one
