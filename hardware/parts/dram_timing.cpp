@@ -75,18 +75,25 @@ DramTiming::DramTiming(const std::vector<TimingRule>& rules, std::uint32_t bank_
   }
   for (const TimingRule& rule : rules) {
     After& after = after_[static_cast<std::size_t>(rule.from)];
-    const Delay delay{rule.to, rule.distance};
+    const std::size_t row = kRow * static_cast<std::size_t>(rule.to);
+    const auto delay = [&](std::size_t column, std::uint8_t per_bank, std::uint8_t per_group) {
+      return Delay{rule.distance, static_cast<std::uint16_t>(row + column), per_bank, per_group};
+    };
+    const auto add = [&after](const Delay& kept) {
+      LIGHTCONE_ASSERT(after.count < after.delays.size());
+      after.delays[after.count++] = kept;
+    };
     if (rule.window > 1) {
       LIGHTCONE_ASSERT(rule.scope == RuleScope::channel);
       after.windows.push_back({rule.to, rule.distance, 0, std::vector<std::uint64_t>(rule.window, 0)});
     } else if (rule.scope == RuleScope::same_bank) {
-      after.bank.push_back(delay);
+      add(delay(kBanks, 1, 0));
     } else if (rule.scope == RuleScope::same_bank_group) {
-      after.group.push_back(delay);
+      add(delay(kGroups, 0, 1));
     } else if (rule.scope == RuleScope::channel || covered_in_own_group(rule, rules)) {
-      after.channel.push_back(delay);
+      add(delay(0, 0, 0));
     } else {
-      after.other_group.push_back(delay);
+      after.other_groups.push_back(delay(kGroups, 0, 0));
     }
   }
 }
@@ -96,7 +103,7 @@ void DramTiming::pass_window(Window& window, std::uint64_t cycle) {
   window.next = (window.next + 1) % static_cast<std::uint32_t>(window.cycles.size());
   const std::uint64_t oldest = window.cycles[window.next];
   if (oldest == 0) return;
-  std::uint64_t& ready = ready_[static_cast<std::size_t>(window.to)].channel;
+  std::uint64_t& ready = ready_[kRow * static_cast<std::size_t>(window.to)];
   ready = std::max(ready, oldest - 1 + window.distance);
 }
 

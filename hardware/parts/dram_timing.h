@@ -46,12 +46,12 @@ class DramTiming {
 
   // First cycle at which `command` to `bank` breaks no rule. Commands to the whole channel take any bank.
   [[nodiscard]] std::uint64_t earliest(DramCommand command, std::uint32_t bank) const {
-    const Ready& ready = ready_[static_cast<std::size_t>(command)];
-    return std::max({ready.channel, ready.group[group_of_[bank]], ready.bank[bank]});
+    const std::uint64_t* ready = ready_.data() + kRow * static_cast<std::size_t>(command);
+    return std::max({ready[0], ready[kGroups + group_of_[bank]], ready[kBanks + bank]});
   }
   // The part of it that holds for every bank.
   [[nodiscard]] std::uint64_t earliest_in_channel(DramCommand command) const {
-    return ready_[static_cast<std::size_t>(command)].channel;
+    return ready_[kRow * static_cast<std::size_t>(command)];
   }
   [[nodiscard]] bool ready(DramCommand command, std::uint32_t bank, std::uint64_t cycle) const {
     return cycle >= earliest(command, bank);
@@ -63,11 +63,11 @@ class DramTiming {
   [[nodiscard]] std::uint32_t group_of(std::uint32_t bank) const { return group_of_[bank]; }
 
  private:
-  struct Ready {
-    std::uint64_t channel = 0;
-    std::array<std::uint64_t, kMaxGroups> group{};
-    std::array<std::uint64_t, kMaxBanks> bank{};
-  };
+  // The earliest cycles lie in one array: a row per command, in it one for the channel, then one per bank group, then
+  // one per bank.
+  static constexpr std::size_t kGroups = 1;
+  static constexpr std::size_t kBanks = kGroups + kMaxGroups;
+  static constexpr std::size_t kRow = kBanks + kMaxBanks;
   // A rule over the last `window` commands of one kind: the cycles of those commands, oldest at `next`.
   struct Window {
     DramCommand to;
@@ -77,35 +77,38 @@ class DramTiming {
   };
   void pass_window(Window& window, std::uint64_t cycle);
 
-  // What one command delays, by scope; windows are rare and kept apart.
+  // What one command delays: the entry `base` + `per_bank` * bank + `per_group` * bank group.
   struct Delay {
-    DramCommand to;
     std::uint32_t distance;
+    std::uint16_t base;
+    std::uint8_t per_bank, per_group;
   };
+  // Rules for the other bank groups that cannot be kept once for the channel, and windows, are rare and kept apart.
   struct After {
-    std::vector<Delay> bank, group, other_group, channel;
+    std::array<Delay, 12> delays{};
+    std::uint32_t count = 0;
+    std::vector<Delay> other_groups;
     std::vector<Window> windows;
   };
 
   std::uint32_t bank_groups_;
   std::array<std::uint8_t, kMaxBanks> group_of_{};
-  std::array<Ready, kDramCommands> ready_{};
+  std::array<std::uint64_t, kRow * kDramCommands> ready_{};
   std::array<After, kDramCommands> after_;  // by the earlier command
 };
 
 inline void DramTiming::issue(DramCommand command, std::uint32_t bank, std::uint64_t cycle) {
   After& after = after_[static_cast<std::size_t>(command)];
-  const auto later = [cycle](std::uint64_t& ready, const Delay& delay) {
-    ready = std::max(ready, cycle + delay.distance);
-  };
-  const auto target = [this](const Delay& delay) -> Ready& { return ready_[static_cast<std::size_t>(delay.to)]; };
   const std::uint32_t own = group_of_[bank];
-  for (const Delay& delay : after.bank) later(target(delay).bank[bank], delay);
-  for (const Delay& delay : after.group) later(target(delay).group[own], delay);
-  for (const Delay& delay : after.channel) later(target(delay).channel, delay);
-  for (const Delay& delay : after.other_group) {
+  for (std::uint32_t i = 0; i < after.count; ++i) {
+    const Delay& delay = after.delays[i];
+    std::uint64_t& ready = ready_[delay.base + delay.per_bank * bank + delay.per_group * own];
+    ready = std::max(ready, cycle + delay.distance);
+  }
+  for (const Delay& delay : after.other_groups) {
     for (std::uint32_t group = 0; group < bank_groups_; ++group) {
-      if (group != own) later(target(delay).group[group], delay);
+      std::uint64_t& ready = ready_[delay.base + group];
+      if (group != own) ready = std::max(ready, cycle + delay.distance);
     }
   }
   for (Window& window : after.windows) pass_window(window, cycle);

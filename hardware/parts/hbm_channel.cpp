@@ -132,19 +132,44 @@ void HbmChannel::choose_direction() {
 // First ready, then first come. Columns: the row hit that can use the data bus soonest. Rows: the activation or
 // precharge that is possible soonest.
 void HbmChannel::refresh_choices() {
-  const auto renew = [this](Choice& choice, std::uint64_t banks, auto consider) {
-    choice = {};
-    choice.stale = false;
-    while (banks != 0) (this->*consider)(take_lowest(banks));
-  };
-  if (column_.stale) renew(column_, banks_for_columns(), &HbmChannel::consider_column);
+  if (column_.stale) {
+    column_ = {};
+    column_.stale = false;
+    search<true>(column_, banks_for_columns(), column_command(), direction_);
+  }
   // A row command that went out meanwhile may have pushed the others back.
   activate_.stale |= activate_.cycle < timing_.earliest_in_channel(activate_.command);
   precharge_.stale |= precharge_.cycle < timing_.earliest_in_channel(DramCommand::precharge);
-  if (!activate_.stale && !precharge_.stale) return;
-  const std::uint64_t banks = banks_for_rows();
-  if (activate_.stale) renew(activate_, banks & ~queue_.open_banks(), &HbmChannel::consider_row);
-  if (precharge_.stale) renew(precharge_, banks & queue_.open_banks(), &HbmChannel::consider_row);
+  if (activate_.stale) search_rows(activate_, DramCommand::activate, ~queue_.open_banks());
+  if (precharge_.stale) search_rows(precharge_, DramCommand::precharge, queue_.open_banks());
+}
+
+// The soonest command to one of `banks` for the oldest of their bursts (row hits or others) of one direction.
+template <bool kHits>
+void HbmChannel::search(Choice& choice, std::uint64_t banks, DramCommand command, Direction direction) const {
+  std::uint64_t best_cycle = choice.cycle, best_order = choice.order;
+  std::uint32_t best_bank = DramTiming::kMaxBanks;
+  while (banks != 0) {
+    const std::uint32_t bank = take_lowest(banks);
+    const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
+    if (cycle > best_cycle) continue;
+    const std::uint64_t order =
+        kHits ? queue_.oldest_hit(direction, bank).order : queue_.oldest_other(direction, bank).order;
+    if (cycle == best_cycle && order >= best_order) continue;
+    best_cycle = cycle;
+    best_order = order;
+    best_bank = bank;
+  }
+  if (best_bank != DramTiming::kMaxBanks) choice = {best_cycle, best_order, best_bank, command, false};
+}
+
+void HbmChannel::search_rows(Choice& choice, DramCommand command, std::uint64_t side) {
+  choice = {};
+  choice.stale = false;
+  side &= ~refreshing_;
+  search<false>(choice, banks_for_own_rows() & side, command, direction_);
+  search<false>(choice, banks_read_ahead() & side, command, Direction::read);
+  if (refreshing_ != 0) consider_row(static_cast<std::uint32_t>(std::countr_zero(refreshing_)));
 }
 
 std::uint64_t HbmChannel::banks_for_columns() const {
@@ -153,9 +178,10 @@ std::uint64_t HbmChannel::banks_for_columns() const {
 
 // Banks that want another row: those with no row hit left in this direction (or starved ones), the one to be
 // refreshed, and those to be opened ahead.
-std::uint64_t HbmChannel::banks_for_rows() const {
-  const std::uint64_t own = queue_.other_banks(direction_) & (~queue_.hit_banks(direction_) | starved_banks_);
-  return own | banks_read_ahead() | refreshing_;
+std::uint64_t HbmChannel::banks_for_rows() const { return banks_for_own_rows() | banks_read_ahead() | refreshing_; }
+
+std::uint64_t HbmChannel::banks_for_own_rows() const {
+  return queue_.other_banks(direction_) & (~queue_.hit_banks(direction_) | starved_banks_);
 }
 
 // During a drain, banks that only reads wait for, so that their rows are open when the bus turns.
@@ -167,7 +193,7 @@ std::uint64_t HbmChannel::banks_read_ahead() const {
 
 void HbmChannel::consider_column(std::uint32_t bank) {
   if (column_.stale || (banks_for_columns() & bit(bank)) == 0) return;
-  const DramCommand command = direction_ == Direction::read ? DramCommand::read : DramCommand::write;
+  const DramCommand command = column_command();
   const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
   column_.consider(cycle, queue_.oldest_hit(direction_, bank).order, bank, command);
 }

@@ -105,10 +105,14 @@ class HbmChannel {
   void choose_direction();
   void refresh_choices();
   void all_stale() { column_.stale = activate_.stale = precharge_.stale = true; }
+  template <bool kHits>
+  void search(Choice& choice, std::uint64_t banks, DramCommand command, Direction direction) const;
+  void search_rows(Choice& choice, DramCommand command, std::uint64_t side);
   void consider_column(std::uint32_t bank);
   void consider_row(std::uint32_t bank);
   [[nodiscard]] std::uint64_t banks_for_columns() const;
   [[nodiscard]] std::uint64_t banks_for_rows() const;
+  [[nodiscard]] std::uint64_t banks_for_own_rows() const;
   [[nodiscard]] std::uint64_t banks_read_ahead() const;
   void issue_column(std::vector<HbmCompletion>& done);
   void finish_burst(std::uint16_t slot, std::uint64_t cycle, std::vector<HbmCompletion>& done);
@@ -120,6 +124,9 @@ class HbmChannel {
   void finish_bank_refresh();
   void catch_up_idle(std::uint64_t now);
   [[nodiscard]] std::uint64_t refresh_cycle() const;
+  [[nodiscard]] DramCommand column_command() const {
+    return direction_ == Direction::read ? DramCommand::read : DramCommand::write;
+  }
   [[nodiscard]] bool idle() const { return waiting_[0] + waiting_[1] == 0; }
   [[nodiscard]] std::uint64_t waiting(Direction d) const { return waiting_[static_cast<std::size_t>(d)]; }
 
