@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/validate/predict.h"
+
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+#include <map>
+#include <numeric>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "scenarios/mapping/map_operator.h"
+#include "scenarios/validate/row_to_operator.h"
+#include "scenarios/validate/timing.h"
+#include "sim/base/error.h"
+
+namespace lightcone::scenarios {
+
+namespace {
+
+using hardware::LaunchMode;
+
+// A point on its way: its machine and its kernels, or the reason why it has none.
+struct MappedWork {
+  const PredictionMachine* machine = nullptr;
+  MappingOptions options;
+  TimingConvention timing = TimingConvention::graph_replay;
+  std::vector<hardware::TileProgram> kernels;
+  std::string note;
+};
+
+void append(std::string& notes, const std::string& note) {
+  if (note.empty()) return;
+  if (!notes.empty()) notes += "; ";
+  notes += note;
+}
+
+MappedWork map_point(const OperatingPoint& point, const MachineLookup& lookup) {
+  MappedWork work;
+  RowMapping row = map_row(point);
+  if (!row.mapped) {
+    work.note = row.reason;
+    return work;
+  }
+  const PredictionMachine* machine = lookup(point.gpu);
+  if (machine == nullptr) {
+    work.note = "no machine is known for gpu \"" + point.gpu + "\"";
+    return work;
+  }
+  work.options = row.mapped->options;
+  work.timing = row.mapped->timing;
+  append(work.note, row.mapped->note);
+  try {
+    for (const models::Operator& op : row.mapped->operators) {
+      KernelSequence sequence = map_operator(op, machine->gpu, work.options);
+      std::move(sequence.kernels.begin(), sequence.kernels.end(), std::back_inserter(work.kernels));
+      append(work.note, sequence.note);
+    }
+    work.machine = machine;
+  } catch (const ConfigError& error) {
+    work.note = error.what();
+  }
+  return work;
+}
+
+// Mapping is pure: points are shared out among threads, which are gone before any child process is started.
+std::vector<MappedWork> map_points(const std::vector<OperatingPoint>& points, const MachineLookup& lookup,
+                                   unsigned threads, Progress& progress) {
+  std::vector<MappedWork> work(points.size());
+  std::atomic<std::size_t> next{0};
+  const auto share = [&] {
+    for (std::size_t i = next++; i < points.size(); i = next++) work[i] = map_point(points[i], lookup);
+  };
+  progress.start("mapping", 1);
+  {
+    std::vector<std::jthread> helpers;
+    for (unsigned t = 1; t < std::min<std::size_t>(std::max(threads, 1u), points.size()); ++t) {
+      helpers.emplace_back(share);
+    }
+    share();
+  }
+  progress.finish();
+  return work;
+}
+
+Prediction no_prediction(PredictionState state, std::string note) { return Prediction{state, 0, {}, std::move(note)}; }
+
+// The prediction of one point from its evaluated kernels.
+Prediction conclude(const MappedWork& work, const std::vector<EvaluatedKernel>& evaluated, std::size_t first) {
+  std::vector<KernelResult> results;
+  const KernelResult* longest = nullptr;
+  for (std::size_t i = first; i < first + work.kernels.size(); ++i) {
+    if (!evaluated[i].error.empty()) return no_prediction(PredictionState::failed, evaluated[i].error);
+    results.push_back(evaluated[i].result);
+    if (longest == nullptr || evaluated[i].result.time > longest->time) longest = &evaluated[i].result;
+  }
+  if (longest == nullptr) return no_prediction(PredictionState::unsupported, "the mapping made no kernel");
+  const Seconds time = observed_time(work.timing, results, work.machine->gpu.launch);
+  return Prediction{PredictionState::predicted, time.count() * 1e6, longest->bound_by(), work.note};
+}
+
+// Points that share a machine and a launch mode are evaluated in one go.
+using Batch = std::pair<const PredictionMachine*, LaunchMode>;
+
+void evaluate_batch(const Batch& batch, const std::vector<std::size_t>& members, const std::vector<MappedWork>& work,
+                    const EvaluationSettings& settings, const Workbench& bench, std::vector<Prediction>& predictions) {
+  EvaluationSettings batch_settings = settings;
+  batch_settings.options.launch = batch.second;
+  batch_settings.options.timeline = false;
+  std::vector<hardware::TileProgram> programs;
+  for (const std::size_t i : members) programs.insert(programs.end(), work[i].kernels.begin(), work[i].kernels.end());
+  const std::vector<EvaluatedKernel> evaluated =
+      evaluate_kernels(programs, batch.first->gpu, batch.first->gpu_hash, batch_settings, bench);
+  std::size_t first = 0;
+  for (const std::size_t i : members) {
+    predictions[i] = conclude(work[i], evaluated, first);
+    first += work[i].kernels.size();
+  }
+}
+
+}  // namespace
+
+std::vector<Prediction> predict_points(const std::vector<OperatingPoint>& points, const MachineLookup& machine,
+                                       const EvaluationSettings& settings, const Workbench& bench) {
+  const std::vector<MappedWork> work = map_points(points, machine, bench.pool.jobs(), bench.progress);
+  std::vector<Prediction> predictions(points.size());
+  std::vector<std::pair<Batch, std::vector<std::size_t>>> batches;  // in order of first appearance
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (work[i].machine == nullptr) {
+      predictions[i] = no_prediction(PredictionState::unsupported, work[i].note);
+      continue;
+    }
+    const Batch batch{work[i].machine, work[i].options.launch};
+    auto found = std::find_if(batches.begin(), batches.end(), [&](const auto& entry) { return entry.first == batch; });
+    if (found == batches.end()) found = batches.insert(batches.end(), {batch, {}});
+    found->second.push_back(i);
+  }
+  for (const auto& [batch, members] : batches) evaluate_batch(batch, members, work, settings, bench, predictions);
+  return predictions;
+}
+
+std::vector<std::size_t> sample_indices(std::size_t size, std::size_t count, std::uint64_t seed) {
+  std::vector<std::size_t> indices(size);
+  std::iota(indices.begin(), indices.end(), std::size_t{0});
+  if (count >= size) return indices;
+  std::mt19937_64 generator(seed);  // its numbers are fixed by the standard; its distributions are not
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t other = i + static_cast<std::size_t>(generator() % (size - i));
+    std::swap(indices[i], indices[other]);
+  }
+  indices.resize(count);
+  std::sort(indices.begin(), indices.end());
+  return indices;
+}
+
+}  // namespace lightcone::scenarios

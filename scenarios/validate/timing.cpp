@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/validate/timing.h"
+
+#include <algorithm>
+
+namespace lightcone::scenarios {
+
+namespace {
+
+Seconds without_gap(const KernelResult& kernel, Seconds gap) { return kernel.time - std::min(gap, kernel.launch); }
+
+}  // namespace
+
+Seconds observed_time(TimingConvention convention, const std::vector<KernelResult>& kernels,
+                      const hardware::LaunchSpec& launch) {
+  Seconds whole, bare;
+  const Seconds gap = convention == TimingConvention::eager ? launch.stream_kernel : launch.graph_kernel;
+  for (const KernelResult& kernel : kernels) {
+    whole += kernel.time;
+    bare += without_gap(kernel, gap);
+  }
+  switch (convention) {
+    case TimingConvention::graph_replay:
+    case TimingConvention::stream:
+      return whole;
+    case TimingConvention::profiler:
+      return bare;
+    case TimingConvention::eager:
+      return std::max(launch.eager_framework * 2.0, launch.eager_framework + bare);
+  }
+  return whole;
+}
+
+}  // namespace lightcone::scenarios

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "catch.h"
+#include "scenarios/validate/error_summary.h"
+#include "scenarios/validate/predict.h"
+#include "scenarios/validate/timing.h"
+
+using namespace lightcone;
+using namespace lightcone::scenarios;
+
+namespace {
+ComparedPoint point(std::string source, double measured, double predicted) {
+  return ComparedPoint{0, std::move(source), "H100", "gemm", "bf16", measured, predicted};
+}
+}  // namespace
+
+TEST_CASE("error statistics follow their definitions") {
+  const std::vector<ComparedPoint> points{point("s", 100, 110), point("s", 100, 80), point("s", 100, 130),
+                                          point("s", 100, 100), point("s", 100, 60)};  // +.1 -.2 +.3 0 -.4
+  std::vector<const ComparedPoint*> view;
+  for (const ComparedPoint& p : points) view.push_back(&p);
+  const ErrorStatistics statistics = error_statistics(view);
+  REQUIRE(statistics.count == 5);
+  REQUIRE(statistics.median_absolute == Approx(0.2));
+  REQUIRE(statistics.mean_absolute == Approx(0.2));
+  REQUIRE(statistics.bias == Approx(-0.04));
+  REQUIRE(statistics.p90_absolute == Approx(0.36));
+  REQUIRE(error_statistics({}).count == 0);
+}
+
+TEST_CASE("short points are kept apart and totals span the sources") {
+  std::vector<ComparedPoint> points{point("a", 9.99, 20), point("a", 10, 11), point("b", 50, 100)};
+  for (int i = 0; i < 20; ++i) points.push_back(point("b", 1000, 1000 + i));
+  const std::vector<ErrorGroup> groups = group_errors(points);
+  REQUIRE(groups.size() == 4);  // a, b, all sources, all of the GPU
+  REQUIRE(groups[0].source == "a");
+  REQUIRE(groups[0].under_10us.count == 1);
+  REQUIRE(groups[0].at_least_10us.mean_absolute == Approx(0.1));
+  REQUIRE(groups[1].worst.size() == kWorstPoints);
+  REQUIRE(groups[1].worst.front()->measured_us == 50);
+  REQUIRE(groups[2].source == "all");
+  REQUIRE(groups[2].at_least_10us.count == 22);
+  REQUIRE(groups[3].op == "all");
+}
+
+TEST_CASE("samples have no repeats, depend on the seed and are the same everywhere") {
+  const auto sample = sample_indices(1000, 50, 1);
+  REQUIRE(std::set<std::size_t>(sample.begin(), sample.end()).size() == 50);
+  REQUIRE(std::is_sorted(sample.begin(), sample.end()));
+  REQUIRE(sample == sample_indices(1000, 50, 1));
+  REQUIRE(sample != sample_indices(1000, 50, 2));
+  REQUIRE(sample_indices(3, 50, 1) == std::vector<std::size_t>{0, 1, 2});
+  REQUIRE(sample_indices(0, 5, 1).empty());
+}
+
+TEST_CASE("a time contains what its convention saw") {
+  hardware::LaunchSpec launch;
+  launch.graph_kernel = Seconds(1e-6);
+  launch.stream_kernel = Seconds(2e-6);
+  launch.eager_framework = Seconds(15e-6);
+  KernelResult kernel;
+  kernel.time = Seconds(11e-6);
+  kernel.launch = Seconds(3e-6);
+  const std::vector<KernelResult> two{kernel, kernel};
+  const auto us = [&](TimingConvention convention, const std::vector<KernelResult>& kernels) {
+    return observed_time(convention, kernels, launch).count() * 1e6;
+  };
+  REQUIRE(us(TimingConvention::graph_replay, two) == Approx(22));
+  REQUIRE(us(TimingConvention::stream, two) == Approx(22));
+  REQUIRE(us(TimingConvention::profiler, two) == Approx(20));
+  REQUIRE(us(TimingConvention::eager, {kernel}) == Approx(30));  // the host is the limit
+  REQUIRE(us(TimingConvention::eager, two) == Approx(33));       // 15 + 2 x 9
+}
