@@ -71,7 +71,7 @@ def main(folder, output):
         plt.Line2D([], [], ls="", marker=style.MARKERS[i % 8], color=style.PALETTE[i % 8], label=gpu) for i, gpu in enumerate(gpus)
     ]
     handles.append(plt.Rectangle((0, 0), 1, 1, color="#EFEFEF", label="within a factor of 1.2"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=min(5, len(handles)))
     style.save(figure, output, "predicted_vs_measured")
 
 

@@ -40,7 +40,4 @@ struct Prediction {
 std::vector<Prediction> predict_points(const std::vector<OperatingPoint>& points, const MachineLookup& machine,
                                        const EvaluationSettings& settings, const Workbench& bench);
 
-// `count` of the numbers 0 .. size-1, drawn without replacement, in rising order; the same on every machine.
-std::vector<std::size_t> sample_indices(std::size_t size, std::size_t count, std::uint64_t seed);
-
 }  // namespace lightcone::scenarios

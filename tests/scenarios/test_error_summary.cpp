@@ -5,7 +5,7 @@
 
 #include "catch.h"
 #include "scenarios/validate/error_summary.h"
-#include "scenarios/validate/predict.h"
+#include "scenarios/validate/sample.h"
 #include "scenarios/validate/timing.h"
 
 using namespace lightcone;
