@@ -42,7 +42,7 @@ TEST_CASE("run takes a scenario and the common options") {
   REQUIRE(*options.out == "folder");
 }
 
-TEST_CASE("--set takes one value, so a scenario may follow it") {
+TEST_CASE("an override is one value, so that a scenario may follow it") {
   const Options options = good({"run", "--set", "a=1", "b.textproto"});
   REQUIRE(options.overrides == std::vector<std::string>{"a=1"});
   REQUIRE(options.inputs == std::vector<std::string>{"b.textproto"});
