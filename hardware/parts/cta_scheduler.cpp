@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hardware/parts/cta_scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <queue>
+
+#include "sim/base/error.h"
+
+namespace lightcone::hardware {
+
+CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance)
+    : program_(program),
+      slots_(slots),
+      sample_(sample),
+      tolerance_(tolerance),
+      total_(program.cta_count()),
+      slot_since_(slots, 0) {
+  LIGHTCONE_ASSERT(slots > 0);
+  slots_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, total_));
+  next_judgement_ = 2 * std::size_t{slots_};
+}
+
+std::optional<WorkItem> CtaScheduler::next() {
+  while (group_ < program_.groups.size() && in_group_ == program_.groups[group_].count()) {
+    ++group_;
+    in_group_ = 0;
+  }
+  if (group_ == program_.groups.size()) return std::nullopt;
+  return WorkItem{group_, coordinates(program_.groups[group_], in_group_++), handed_out_++};
+}
+
+void CtaScheduler::started(std::uint32_t slot, engine::Cycle now) {
+  slot_since_[slot] = now;
+}
+
+double CtaScheduler::length(std::uint32_t group) const {
+  const CtaGroup& g = program_.groups[group];
+  return static_cast<double>(g.loops[0].count) * static_cast<double>(std::max<std::int64_t>(g.loops[1].count, 1)) +
+         static_cast<double>(g.loops[0].count == 0 ? g.loops[1].count : 0);
+}
+
+void CtaScheduler::finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now) {
+  records_.push_back(ItemRecord{slot, item.group, static_cast<double>(now - slot_since_[slot]), now});
+  slot_since_[slot] = now;
+  if (sample_ && !steady_ && records_.size() >= next_judgement_ && remaining() > slots_) judge();
+}
+
+CtaScheduler::CostModel CtaScheduler::fit(std::size_t first) const {
+  double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
+  for (std::size_t i = first; i < records_.size(); ++i) {
+    const double x = length(records_[i].group);
+    const double y = records_[i].cycles;
+    n += 1;
+    sx += x;
+    sy += y;
+    sxx += x * x;
+    sxy += x * y;
+  }
+  const double spread = n * sxx - sx * sx;
+  if (spread <= 1e-9 * n * sxx || n < 2) return {sy / n, 0};
+  const double slope = std::max(0.0, (n * sxy - sx * sy) / spread);
+  return {(sy - slope * sx) / n, slope};
+}
+
+// A round is as many finished items as there are slots. The kernel is steady when the latest round took the same time
+// per item, after allowing for the items' lengths, as the round before.
+void CtaScheduler::judge() {
+  const std::size_t round = slots_;
+  const std::size_t last = records_.size() - round;
+  const CostModel model = fit(last - round);
+  const auto ratio = [&](std::size_t first, std::size_t end) {
+    double seen = 0, expected = 0;
+    for (std::size_t i = first; i < end; ++i) {
+      seen += records_[i].cycles;
+      expected += model.fixed + model.per_iteration * length(records_[i].group);
+    }
+    return seen / expected;
+  };
+  const double change = std::abs(ratio(last, records_.size()) / ratio(last - round, last) - 1);
+  steady_ = change <= tolerance_;
+  next_judgement_ = records_.size() + std::max<std::size_t>(round / 2, 1);
+}
+
+Extrapolation CtaScheduler::extrapolate(engine::Cycle now) const {
+  Extrapolation out;
+  const std::size_t round = slots_;
+  const CostModel model = fit(records_.size() > 2 * round ? records_.size() - 2 * round : 0);
+  const auto cost = [&](std::uint32_t group) {
+    return std::max(1.0, model.fixed + model.per_iteration * length(group));
+  };
+  double played = 0, whole = 0;
+  for (const ItemRecord& record : records_) played += cost(record.group);
+  for (std::uint32_t g = 0; g < program_.groups.size(); ++g) {
+    whole += cost(g) * static_cast<double>(program_.groups[g].count());
+  }
+  out.simulated_fraction = std::min(1.0, played / whole);
+
+  // What is left: items under way end when their slot's item is due; the others follow in order, each on the slot
+  // that is free first.
+  std::vector<double> free;
+  free.reserve(slots_);
+  std::vector<std::uint64_t> done_per_group(program_.groups.size(), 0);
+  for (const ItemRecord& record : records_) ++done_per_group[record.group];
+  std::uint64_t left = total_ - records_.size();
+  for (std::uint32_t slot = 0; slot < slots_; ++slot) free.push_back(static_cast<double>(slot_since_[slot]));
+  std::make_heap(free.begin(), free.end(), std::greater<>());
+  for (std::uint32_t g = 0; g < program_.groups.size() && left > 0; ++g) {
+    std::uint64_t count = program_.groups[g].count() - done_per_group[g];
+    const double each = cost(g);
+    // Whole rounds of equal items move every slot by the same amount.
+    if (count > 4 * std::uint64_t{slots_}) {
+      const std::uint64_t rounds = count / slots_ - 2;
+      for (double& f : free) f += each * static_cast<double>(rounds);
+      count -= rounds * slots_;
+      left -= rounds * slots_;
+    }
+    for (; count > 0; --count, --left) {
+      std::pop_heap(free.begin(), free.end(), std::greater<>());
+      free.back() += each;
+      std::push_heap(free.begin(), free.end(), std::greater<>());
+    }
+  }
+  out.end_cycle = std::max(static_cast<double>(now), *std::max_element(free.begin(), free.end()));
+  for (const double f : free) out.idle_slot_cycles += out.end_cycle - std::max(f, static_cast<double>(now));
+  return out;
+}
+
+}  // namespace lightcone::hardware

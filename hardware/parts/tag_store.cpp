@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hardware/parts/tag_store.h"
+
+#include <algorithm>
+
+#include "sim/base/error.h"
+
+namespace lightcone::hardware {
+
+namespace {
+constexpr std::uint32_t line_of(std::uint32_t entry) { return entry >> 8; }
+constexpr std::uint8_t valid_of(std::uint32_t entry) { return static_cast<std::uint8_t>((entry >> 4) & 0xf); }
+constexpr std::uint8_t dirty_of(std::uint32_t entry) { return static_cast<std::uint8_t>(entry & 0xf); }
+constexpr std::uint32_t make(std::uint32_t line, unsigned valid, unsigned dirty) {
+  return (line << 8) | (valid << 4) | dirty;
+}
+}  // namespace
+
+TagStore::TagStore(std::uint32_t sets, unsigned ways) : ways_(ways), sets_(std::max(sets, 1u)) {
+  LIGHTCONE_ASSERT(ways >= 1 && ways <= kMaxWays);
+}
+
+TagStore::Set& TagStore::set_of(std::uint32_t line) {
+  const std::uint32_t hash = line * 2654435761u;  // Knuth's multiplicative hash
+  return sets_[(std::uint64_t{hash} * sets_.size()) >> 32];
+}
+
+std::uint8_t TagStore::touch(std::uint32_t line) {
+  auto& entries = set_of(line).entries;
+  for (unsigned way = 0; way < ways_; ++way) {
+    const Entry entry = entries[way];
+    if (line_of(entry) != line || valid_of(entry) == 0) continue;
+    std::copy_backward(entries.begin(), entries.begin() + way, entries.begin() + way + 1);
+    entries[0] = entry;
+    return valid_of(entry);
+  }
+  return 0;
+}
+
+std::optional<TagStore::Victim> TagStore::install(std::uint32_t line, std::uint8_t sectors, bool dirty) {
+  auto& entries = set_of(line).entries;
+  unsigned way = 0;
+  while (way < ways_ && !(line_of(entries[way]) == line && valid_of(entries[way]) != 0)) ++way;
+  std::optional<Victim> victim;
+  unsigned valid = sectors;
+  unsigned modified = dirty ? sectors : 0u;
+  if (way < ways_) {
+    valid |= valid_of(entries[way]);
+    modified |= dirty_of(entries[way]);
+  } else {
+    way = ways_ - 1;
+    const Entry last = entries[way];
+    if (valid_of(last) != 0) victim = Victim{line_of(last), dirty_of(last)};
+  }
+  std::copy_backward(entries.begin(), entries.begin() + way, entries.begin() + way + 1);
+  entries[0] = make(line, valid, modified);
+  return victim;
+}
+
+void TagStore::fill_with_old_lines(std::uint32_t first, double dirty_fraction) {
+  std::uint32_t line = first;
+  double owed = 0;  // spreads the dirty ones evenly
+  for (Set& set : sets_) {
+    for (unsigned way = 0; way < ways_; ++way) {
+      if (valid_of(set.entries[way]) != 0) continue;
+      owed += dirty_fraction;
+      const bool dirty = owed >= 1;
+      if (dirty) owed -= 1;
+      set.entries[way] = make(line & kMaxLine, 0xf, dirty ? 0xfu : 0u);
+      ++line;
+    }
+  }
+}
+
+}  // namespace lightcone::hardware
