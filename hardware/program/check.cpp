@@ -67,6 +67,7 @@ class RoleCheck {
     require(op.m > 0 && op.n > 0 && op.k > 0, "a matrix instruction has an empty dimension");
     require(op.useful.row_divisor > 0, "row_divisor is zero");
   }
+  void operator()(const CtaBarrier& op) { require(op.id < 16, "there are 16 barriers, 0 to 15"); }
   template <class Other>
   void operator()(const Other&) {}
 
@@ -148,6 +149,7 @@ void check_group(const TileProgram& program, const CtaGroup& group) {
   require(program, std::all_of(group.origin.begin(), group.origin.end(), [](std::int64_t o) { return o >= 0; }),
           "a group starts at a negative coordinate");
   const CtaClass& cta_class = program.classes[group.cta_class];
+  require(program, cta_class.pipes.size() <= 16, "a class has more than 16 pipes");
   std::vector<std::vector<PipeUse>> by_pipe(cta_class.pipes.size());
   std::uint64_t warps = 0;
   for (const Role& role : cta_class.roles) {
