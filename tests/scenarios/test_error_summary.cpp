@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
 #include "catch.h"
+#include "scenarios/validate/error_report.h"
 #include "scenarios/validate/error_summary.h"
 #include "scenarios/validate/sample.h"
 #include "scenarios/validate/timing.h"
@@ -73,4 +75,31 @@ TEST_CASE("a time contains what its convention saw") {
   REQUIRE(us(TimingConvention::profiler, two) == Approx(20));
   REQUIRE(us(TimingConvention::eager, {kernel}) == Approx(30));  // the host is the limit
   REQUIRE(us(TimingConvention::eager, two) == Approx(33));       // 15 + 2 x 9
+}
+
+TEST_CASE("a report names its points, its gaps and its totals") {
+  std::vector<MeasuredRow> rows(2);
+  rows[0].point.params = {{"m", "8"}};
+  rows[1].point.params = {{"m", "9"}};
+  ValidationReport report;
+  report.rows = &rows;
+  report.rows_read = 5;
+  report.rows_flagged = 2;
+  report.unsupported["op \"moe\" is not supported yet"] = 1;
+  report.points = {point("a", 100, 125), point("a", 5, 4)};
+  report.points[1].row = 1;
+  const std::string text = to_text(report);
+  INFO(text);
+  REQUIRE(text.find("+25.0 %") != std::string::npos);
+  REQUIRE(text.find("m=9") != std::string::npos);
+  REQUIRE(text.find("moe") != std::string::npos);
+  REQUIRE(text.find("of 5 rows, 2 are flagged") != std::string::npos);
+
+  const auto json = nlohmann::json::parse(to_json(report));
+  REQUIRE(json["groups"][0]["at_least_10us"]["mean_absolute_percent"].get<double>() == Approx(25));
+  REQUIRE(json["groups"][0]["worst_points"][0]["params"]["m"] == "8");
+
+  const std::string table = to_error_table(report, {{"H100", "h100_sxm"}});
+  REQUIRE(table.find("h100_sxm,cycle,gemm,bf16,100us_1ms,1,25.00,25.00") != std::string::npos);
+  REQUIRE(table.find("h100_sxm,cycle,gemm,bf16,under_10us,1,20.00,20.00") != std::string::npos);
 }
