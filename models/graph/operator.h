@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
+#include <vector>
 
 #include "sim/base/number_format.h"
 #include "sim/base/units.h"
@@ -84,7 +86,8 @@ struct Elementwise {
   NumberFormat output = NumberFormat::bf16;
 };
 
-// Rotary position embedding on Q and K in place, and append of K and V to the KV cache when `writes_kv_cache`.
+// Rotary position embedding on the first `rotary_dim` values of each head of Q and K in place, and append of K and V to
+// the KV cache when `writes_kv_cache`. rotary_dim 0: the append alone (models with learned positions).
 struct Rotary {
   std::uint64_t tokens = 0, heads = 0, kv_heads = 0, head_dim = 0, rotary_dim = 0;
   bool writes_kv_cache = true;
@@ -119,6 +122,17 @@ Cost cost(const Operator& op);
 
 // "gemm", "attention", ...: the kind's name in reports and CSV.
 std::string kind_name(const Operator& op);
+
+// "silu_mul", "add", ...
+std::string_view name(ElementwiseKind kind);
+
+struct OperatorKind {
+  std::string name;     // what kind_name() gives
+  std::string meaning;  // one line
+};
+
+// Every name that kind_name() can give, in the order of the variant, with its meaning: `lightcone list ops`.
+std::vector<OperatorKind> operator_kinds();
 
 // Unmasked (query, key) pairs of one head of one sequence.
 std::uint64_t attended_pairs(std::uint64_t q_len, std::uint64_t kv_len, bool causal, std::uint64_t window);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 
 #include "sim/base/error.h"
 
@@ -20,6 +21,17 @@ inline std::uint64_t checked_product(std::string_view what, std::initializer_lis
     }
   }
   return product;
+}
+
+// The sum of `terms`, or ConfigError naming `what` when it does not fit 63 bits.
+inline std::uint64_t checked_sum(std::string_view what, std::initializer_list<std::uint64_t> terms) {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t term : terms) {
+    if (__builtin_add_overflow(sum, term, &sum) || sum > static_cast<std::uint64_t>(INT64_MAX)) {
+      throw ConfigError(std::string(what) + " is too large: the sum of the parts does not fit 63 bits");
+    }
+  }
+  return sum;
 }
 
 constexpr std::uint64_t ceil_div(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
