@@ -98,6 +98,12 @@ void write_totals(const RunResult& from, run::RunResult& to) {
   to.set_boost_clock_hz(from.boost_clock.count());
   to.set_memory_capacity_bytes(from.memory_capacity.count());
   to.set_validated_share(from.validated_share);
+  to.set_hbm_peak_bytes_per_second(from.hbm_peak.count());
+  for (const FormatPeak& peak : from.peaks) {
+    run::FormatPeak& entry = *to.add_peaks();
+    entry.set_format(peak.format);
+    entry.set_flops_per_second(peak.rate.count());
+  }
 }
 
 void read_totals(const run::RunResult& from, RunResult& to) {
@@ -112,6 +118,10 @@ void read_totals(const run::RunResult& from, RunResult& to) {
   to.boost_clock = Hertz(from.boost_clock_hz());
   to.memory_capacity = Bytes(from.memory_capacity_bytes());
   to.validated_share = from.validated_share();
+  to.hbm_peak = BytesPerSecond(from.hbm_peak_bytes_per_second());
+  for (const run::FormatPeak& peak : from.peaks()) {
+    to.peaks.push_back({peak.format(), FlopsPerSecond(peak.flops_per_second())});
+  }
 }
 
 // Rows whose indices or kernels make no sense mean that the file is not what it says.

@@ -87,6 +87,8 @@ std::string to_json(const RunResult& result) {
             {"phase", result.phase},       {"batch", result.batch}, {"tokens", result.tokens}};
   json["totals"] = totals_json(result);
   json["memory"] = memory_json(result);
+  json["roofline"] = {{"hbm_gigabytes_per_s", result.hbm_peak.count() * 1e-9}};
+  for (const FormatPeak& peak : result.peaks) json["roofline"]["tflops_per_s"][peak.format] = peak.rate.count() * 1e-12;
   json["bottlenecks"] = Json::array();
   for (const Bottleneck& part : result.bottlenecks) {
     json["bottlenecks"].push_back({{"operator", part.operator_name},

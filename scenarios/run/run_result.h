@@ -57,6 +57,12 @@ struct OperatorRow {
   [[nodiscard]] double gigabytes_per_second() const;  // compulsory bytes / time, in 1e9/s
 };
 
+// Peak matrix rate of a number format that the run uses, at the boost clock: a roof of the roofline.
+struct FormatPeak {
+  std::string format;
+  FlopsPerSecond rate;
+};
+
 struct MemoryOwner {
   std::string name;  // "weights", "KV cache", "activations", "workspace"
   Bytes bytes;
@@ -94,6 +100,8 @@ struct RunResult {
   double joules_per_token = 0;
   Watts mean_power;
   Hertz mean_clock, boost_clock;
+  std::vector<FormatPeak> peaks;  // of the formats of operators with matrix FLOPs, by name
+  BytesPerSecond hbm_peak;
   std::vector<MemoryOwner> memory;  // largest first
   Bytes memory_capacity;
   std::vector<Bottleneck> bottlenecks;          // largest first, at most three

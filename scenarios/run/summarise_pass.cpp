@@ -19,6 +19,18 @@ double peak_flops_per_second(const hardware::GpuSpec& gpu, NumberFormat format) 
   return per_clock * gpu.sm_count * gpu.clock.boost.count();
 }
 
+std::vector<FormatPeak> peaks_of(const PassInput& input) {
+  std::map<std::string, FlopsPerSecond> by_name;
+  for (const OperatorNode& node : input.nodes) {
+    if (models::cost(node.op).matrix_flops.count() == 0) continue;
+    const NumberFormat format = operator_format(node.op);
+    by_name[std::string(lightcone::name(format))] = FlopsPerSecond(peak_flops_per_second(input.gpu, format));
+  }
+  std::vector<FormatPeak> peaks;
+  for (const auto& [format, rate] : by_name) peaks.push_back({format, rate});
+  return peaks;
+}
+
 // The kernel's time split by what the SMs did in it. Time outside the kernel's body (the gap between kernels) is
 // launch time.
 std::array<double, kCycleReasonCount> reason_seconds(const KernelResult& kernel) {
@@ -207,6 +219,8 @@ RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperato
   }
   if (!failures.empty()) throw RunError("kernels without a result:" + failures);
   result.boost_clock = input.gpu.clock.boost;
+  result.hbm_peak = input.gpu.hbm.peak();
+  result.peaks = peaks_of(input);
   result.memory = input.memory;
   std::stable_sort(result.memory.begin(), result.memory.end(),
                    [](const MemoryOwner& a, const MemoryOwner& b) { return a.bytes > b.bytes; });
