@@ -184,7 +184,7 @@ KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& gpu, cons
   if (!core.finished()) {
     throw RunError(program.name + ": the roles wait for each other (deadlock) after " +
                    std::to_string(core.scheduler().completed()) + " of " + std::to_string(core.scheduler().total()) +
-                   " work items");
+                   " work items; " + core.outstanding());
   }
 
   const CoreSnapshot seen = core.snapshot(core.end());
@@ -207,9 +207,9 @@ KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& gpu, cons
   FormatFlops executed{};
   for (std::size_t f = 0; f < executed.size(); ++f) executed[f] = Flops(whole(played.sum.mma_flops[f]));
   const double all = gpu.sm_count * cycles;
-  const double active = gpu.sm_count *
-                        (1 - (out.reason_cycles[static_cast<std::size_t>(CycleReason::idle)] +
-                              out.reason_cycles[static_cast<std::size_t>(CycleReason::launch)]) / all);
+  const double active = gpu.sm_count * (1 - (out.reason_cycles[static_cast<std::size_t>(CycleReason::idle)] +
+                                             out.reason_cycles[static_cast<std::size_t>(CycleReason::launch)]) /
+                                                all);
   out.clock = clock_under_power(gpu, out.work, executed, body, gap, clock, active);
   const double on_memory = out.reason_cycles[static_cast<std::size_t>(CycleReason::wait_hbm)] / all;
   const Seconds corrected(body.count() * (on_memory + (1 - on_memory) * clock.count() / out.clock.count()));

@@ -42,8 +42,8 @@ GpuCore::GpuCore(const TileProgram& program, const GpuSpec& gpu, const EvaluateO
       next_round_(std::min<std::uint64_t>(slots_, scheduler_.total())) {
   LIGHTCONE_ASSERT(resident_ > 0 && resident_ <= 64);
   place_tensors();
-  const SmSurroundings surroundings{gpu_,   program_,   tensor_base_, wheel_,    requests_,        crossbar_,
-                                    l2_,    scheduler_, counters_,    dispatch_, stores_under_way_};
+  const SmSurroundings surroundings{gpu_, program_,   tensor_base_, wheel_,    requests_,        crossbar_,
+                                    l2_,  scheduler_, counters_,    dispatch_, stores_under_way_};
   for (std::uint32_t i = 0; i < gpu.sm_count; ++i) {
     sms_.push_back(std::make_unique<StreamingMultiprocessor>(static_cast<std::uint16_t>(i), resident_, surroundings));
   }
@@ -107,13 +107,20 @@ void GpuCore::start(engine::Cycle now) {
 
 void GpuCore::deliver(engine::Cycle now, const Message& message) {
   switch (message.kind) {
-    case MessageKind::slice_request: return l2_.on_request(now, message.place, message.index);
-    case MessageKind::home_request: return l2_.on_home_request(now, message.place, message.index);
-    case MessageKind::fill: return l2_.on_fill(now, message.place, message.index);
-    case MessageKind::sm_data: return sms_[message.place]->on_data(now, message.index);
-    case MessageKind::transfer_done: return sms_[message.place]->on_transfer_done(now, message.index);
-    case MessageKind::copy_start: return sms_[message.place]->on_copy_start(now, message.index);
-    case MessageKind::cta_start: return sms_[message.place]->on_cta_start(now, message.index);
+    case MessageKind::slice_request:
+      return l2_.on_request(now, message.place, message.index);
+    case MessageKind::home_request:
+      return l2_.on_home_request(now, message.place, message.index);
+    case MessageKind::fill:
+      return l2_.on_fill(now, message.place, message.index);
+    case MessageKind::sm_data:
+      return sms_[message.place]->on_data(now, message.index);
+    case MessageKind::transfer_done:
+      return sms_[message.place]->on_transfer_done(now, message.index);
+    case MessageKind::copy_start:
+      return sms_[message.place]->on_copy_start(now, message.index);
+    case MessageKind::cta_start:
+      return sms_[message.place]->on_cta_start(now, message.index);
     case MessageKind::role_wake:
       return sms_[message.place]->on_role_wake(now, message.index / 16, message.index % 16);
   }
@@ -132,6 +139,12 @@ void GpuCore::observe(engine::Cycle now) {
     sample_every_ *= 2;
   }
   next_sample_ = now + sample_every_;
+}
+
+std::string GpuCore::outstanding() const {
+  return std::to_string(requests_.in_use()) + " line requests, " + std::to_string(stores_under_way_) + " stores and " +
+         std::to_string(hbm_.pending()) + " HBM requests under way, " + std::to_string(l2_.waiting()) +
+         " waiting for a miss register";
 }
 
 CoreSnapshot GpuCore::snapshot(engine::Cycle now) {

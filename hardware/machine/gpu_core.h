@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "hardware/machine/evaluate.h"
@@ -43,6 +44,8 @@ class GpuCore : public engine::DomainModel, private MemoryPort, private HbmListe
   [[nodiscard]] const std::vector<CoreSnapshot>& rounds() const { return rounds_; }
   // Taken at regular times, for the timeline.
   [[nodiscard]] const std::vector<CoreSnapshot>& samples() const { return samples_; }
+  // What is still under way, in words: for the error that a deadlock is.
+  [[nodiscard]] std::string outstanding() const;
   [[nodiscard]] std::uint32_t slots() const { return slots_; }
 
  private:

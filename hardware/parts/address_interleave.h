@@ -13,8 +13,8 @@ namespace lightcone::hardware {
 class AddressInterleave {
  public:
   struct Place {
-    std::uint32_t unit;         // slice
-    std::uint32_t local_line;   // dense inside the slice
+    std::uint32_t unit;        // slice
+    std::uint32_t local_line;  // dense inside the slice
   };
 
   AddressInterleave(std::uint32_t units, std::uint32_t lines_per_granule)

@@ -31,9 +31,7 @@ std::optional<WorkItem> CtaScheduler::next() {
   return WorkItem{group_, coordinates(program_.groups[group_], in_group_++), handed_out_++};
 }
 
-void CtaScheduler::started(std::uint32_t slot, engine::Cycle now) {
-  slot_since_[slot] = now;
-}
+void CtaScheduler::started(std::uint32_t slot, engine::Cycle now) { slot_since_[slot] = now; }
 
 double CtaScheduler::length(std::uint32_t group) const {
   const CtaGroup& g = program_.groups[group];

@@ -24,7 +24,7 @@ struct WorkItem {
 struct ItemRecord {
   std::uint32_t slot = 0;  // global: sm * resident + slot of the SM
   std::uint32_t group = 0;
-  double cycles = 0;       // since the slot's previous item (or its start)
+  double cycles = 0;  // since the slot's previous item (or its start)
   engine::Cycle finished = 0;
 };
 

@@ -33,10 +33,9 @@ L2Cache::L2Cache(const L2Spec& spec, Crossbar& crossbar, CoreWheel& wheel, Pool<
       slices_per_partition_(spec.slices / spec.partitions) {
   LIGHTCONE_ASSERT(spec.slices % spec.partitions == 0 && spec.partitions <= 2);
   LIGHTCONE_ASSERT(spec.line == Bytes(128) && spec.sector == Bytes(32));
-  const auto sets =
-      static_cast<std::uint32_t>(spec.capacity.count() / spec.line.count() / spec.slices / spec.ways);
+  const auto sets = static_cast<std::uint32_t>(spec.capacity.count() / spec.line.count() / spec.slices / spec.ways);
   slices_.reserve(spec.slices);
-  for (std::uint32_t i = 0; i < spec.slices; ++i) slices_.push_back(Slice{{}, TagStore(sets, spec.ways), 0, {}});
+  for (std::uint32_t i = 0; i < spec.slices; ++i) slices_.push_back(Slice{{}, TagStore(sets, spec.ways), {}, {}});
 }
 
 void L2Cache::start_with(std::vector<WarmRange> warm, double old_dirty_fraction) {
@@ -80,7 +79,8 @@ void L2Cache::on_request(engine::Cycle now, std::uint32_t slice, std::uint32_t r
     read(now, slice, request);
     return;
   }
-  const double done = slices_[slice].data.serve(static_cast<double>(now), sector_bytes(r.sectors) / spec_.slice_bytes_per_clock);
+  const double done =
+      slices_[slice].data.serve(static_cast<double>(now), sector_bytes(r.sectors) / spec_.slice_bytes_per_clock);
   stats_.written_bytes += r.bytes;
   take_warm(r.line);
   install(now, slice, local_line(slice, r.line), r.sectors, true);
@@ -115,8 +115,9 @@ void L2Cache::read(engine::Cycle now, std::uint32_t slice, std::uint32_t waiter)
     append_waiter(fetches_[under_way], waiter);
     return;
   }
-  if (under_way != kNone || s.fetches >= spec_.mshrs_per_slice) {
-    s.blocked.push_back(waiter);  // asked again when a miss register of this slice becomes free
+  MissRegisters& registers = home ? s.home : s.copies;
+  if (under_way != kNone || registers.taken >= spec_.mshrs_per_slice / 2) {
+    registers.blocked.push_back(waiter);  // asked again when a register becomes free
     return;
   }
   start_fetch(now, slice, line, missing, waiter, local);
@@ -124,14 +125,14 @@ void L2Cache::read(engine::Cycle now, std::uint32_t slice, std::uint32_t waiter)
 
 void L2Cache::start_fetch(engine::Cycle now, std::uint32_t slice, std::uint64_t line, std::uint8_t sectors,
                           std::uint32_t waiter, std::uint32_t local) {
+  const bool copy = (local & kCopyBit) != 0;
   Slice& s = slices_[slice];
-  ++s.fetches;
+  ++(copy ? s.copies : s.home).taken;
   const std::uint32_t index = fetches_.take();
   Fetch& fetch = fetches_[index];
   fetch = Fetch{};
   fetch.line = line;
   fetch.slice = slice;
-  const bool copy = (local & kCopyBit) != 0;
   fetch.sectors = copy ? sectors : burst_covering(sectors);
   append_waiter(fetch, waiter);
   under_way_.insert(key(slice, line), index);
@@ -170,7 +171,8 @@ void L2Cache::on_fill(engine::Cycle now, std::uint32_t slice, std::uint32_t inde
   const Fetch fetch = fetches_[index];
   under_way_.erase(key(slice, fetch.line));
   fetches_.give_back(index);
-  --s.fetches;
+  MissRegisters& registers = is_home(slice, fetch.line) ? s.home : s.copies;
+  --registers.taken;
   install(now, slice, local_line(slice, fetch.line), fetch.sectors, false);
   for (std::uint32_t waiter = fetch.first_waiter; waiter != kNone;) {
     const std::uint32_t next = next_of(waiter);
@@ -180,9 +182,10 @@ void L2Cache::on_fill(engine::Cycle now, std::uint32_t slice, std::uint32_t inde
     waiter = next;
   }
   // Those that found no miss register, or the line half fetched, ask again now, in order.
-  for (std::size_t again = s.blocked.size(); again > 0 && s.fetches < spec_.mshrs_per_slice; --again) {
-    const std::uint32_t waiter = s.blocked.front();
-    s.blocked.pop_front();
+  for (std::size_t again = registers.blocked.size(); again > 0 && registers.taken < spec_.mshrs_per_slice / 2;
+       --again) {
+    const std::uint32_t waiter = registers.blocked.front();
+    registers.blocked.pop_front();
     read(now, slice, waiter);
   }
 }
@@ -213,6 +216,12 @@ void L2Cache::install(engine::Cycle now, std::uint32_t slice, std::uint32_t loca
   const auto bytes = static_cast<std::uint32_t>(sector_bytes(burst));
   stats_.hbm_written_bytes += bytes;
   memory_.write(line * 128 + static_cast<std::uint32_t>(std::countr_zero(burst)) * 32, bytes, static_cast<double>(now));
+}
+
+std::size_t L2Cache::waiting() const {
+  std::size_t sum = 0;
+  for (const Slice& slice : slices_) sum += slice.home.blocked.size() + slice.copies.blocked.size();
+  return sum;
 }
 
 double L2Cache::data_busy_cycles() const {

@@ -65,14 +65,20 @@ class L2Cache {
   void on_fill(engine::Cycle now, std::uint32_t slice, std::uint32_t fetch);
 
   [[nodiscard]] const L2Stats& stats() const { return stats_; }
+  [[nodiscard]] std::size_t waiting() const;      // requests without a miss register
   [[nodiscard]] double data_busy_cycles() const;  // over all slices
 
  private:
+  // Half of a slice's miss registers are for lines whose home it is, half for copies: were they shared, two slices
+  // could fill theirs with requests to each other and wait for ever.
+  struct MissRegisters {
+    std::uint32_t taken = 0;
+    std::deque<std::uint32_t> blocked;  // waiters (see Fetch) that found none free
+  };
   struct Slice {
     Server data;
     TagStore tags;
-    std::uint32_t fetches = 0;
-    std::deque<std::uint32_t> blocked;  // waiters (see Waiter) that found no free miss register
+    MissRegisters home, copies;
   };
   // A line under way to a slice. Waiters are requests, or (bit 31 set) fetches of the other partition's slice.
   struct Fetch {

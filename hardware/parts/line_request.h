@@ -17,9 +17,9 @@ struct LineRequest {
   std::uint32_t transfer = 0;  // of the SM that asked
   std::uint32_t next = 0;      // next request waiting for the same fetch (intrusive list)
   std::uint16_t sm = 0;
-  std::uint16_t bytes = 0;     // of useful data
-  std::uint8_t sectors = 0;    // 32-byte sectors wanted, bit mask
-  std::uint8_t copies = 1;     // multicast: bytes arrive this many times at the SM port
+  std::uint16_t bytes = 0;   // of useful data
+  std::uint8_t sectors = 0;  // 32-byte sectors wanted, bit mask
+  std::uint8_t copies = 1;   // multicast: bytes arrive this many times at the SM port
   bool write = false;
   DataSource source = DataSource::l2_near;
 };
@@ -51,14 +51,14 @@ class Pool {
 
 // What is delivered, and to whom. `place` and `index` mean what the kind says.
 enum class MessageKind : std::uint8_t {
-  slice_request,   // place: slice, index: request; a read or write arrives at the slice the SM talks to
-  home_request,    // place: home slice, index: fetch; a miss of the near partition asks the home partition
-  fill,            // place: slice, index: fetch; data of a missed line arrives
-  sm_data,         // place: SM, index: request; data or a store acknowledgement arrives at the SM port
-  transfer_done,   // place: SM, index: transfer; the last byte of a transfer is in place
-  role_wake,       // place: SM, index: slot * 16 + role
-  cta_start,       // place: SM, index: slot; a CTA's first instruction
-  copy_start,      // place: SM, index: transfer; the copy engine begins with it
+  slice_request,  // place: slice, index: request; a read or write arrives at the slice the SM talks to
+  home_request,   // place: home slice, index: fetch; a miss of the near partition asks the home partition
+  fill,           // place: slice, index: fetch; data of a missed line arrives
+  sm_data,        // place: SM, index: request; data or a store acknowledgement arrives at the SM port
+  transfer_done,  // place: SM, index: transfer; the last byte of a transfer is in place
+  role_wake,      // place: SM, index: slot * 16 + role
+  cta_start,      // place: SM, index: slot; a CTA's first instruction
+  copy_start,     // place: SM, index: transfer; the copy engine begins with it
 };
 struct Message {
   MessageKind kind;

@@ -26,13 +26,13 @@ enum class Waiting : std::uint8_t {
 };
 
 struct RoleState {
-  std::uint32_t number = 0;          // in the CTA
+  std::uint32_t number = 0;  // in the CTA
   const Role* program = nullptr;
   std::vector<std::uint32_t> loop_end;  // for each LoopBegin, the index of its LoopEnd
-  std::uint8_t partitions = 0xf;     // sub-partitions its warps live on, bit mask
+  std::uint8_t partitions = 0xf;        // sub-partitions its warps live on, bit mask
   std::uint32_t partition_count = 4;
 
-  std::size_t item = 0;              // sequence number in the CTA's list
+  std::size_t item = 0;  // sequence number in the CTA's list
   bool finished = true;
   std::uint32_t pc = 0;
   VarValues values{};
@@ -48,15 +48,15 @@ struct RoleState {
   std::vector<std::uint64_t> acquired, waited, released;  // per pipe, stages since the CTA began
   std::uint32_t loads_under_way = 0;
   std::uint32_t stores_to_send = 0;
-  std::deque<double> mma_ends;       // of unfinished Mma, in order
+  std::deque<double> mma_ends;  // of unfinished Mma, in order
   std::uint32_t barrier_generation = 0;
   bool at_barrier = false;
 };
 
 struct PipeState {
-  std::vector<std::uint32_t> pending;    // per stage: loads under way, plus one until committed
-  std::vector<std::uint64_t> fills;      // per stage: how often it has become full
-  std::vector<std::uint64_t> releases;   // per stage: how often a consumer has released it
+  std::vector<std::uint32_t> pending;   // per stage: loads under way, plus one until committed
+  std::vector<std::uint64_t> fills;     // per stage: how often it has become full
+  std::vector<std::uint64_t> releases;  // per stage: how often a consumer has released it
 };
 
 struct BarrierState {
@@ -66,11 +66,11 @@ struct BarrierState {
 struct ResidentCta {
   std::uint32_t slot = 0;
   const CtaClass* cta_class = nullptr;
-  std::deque<WorkItem> items;        // under way; front is the oldest that some role still works on
-  std::size_t first_item = 0;        // sequence number of the front
+  std::deque<WorkItem> items;             // under way; front is the oldest that some role still works on
+  std::size_t first_item = 0;             // sequence number of the front
   std::vector<std::uint32_t> roles_left;  // per item in `items`: roles that have not finished it
-  bool no_more = false;              // the grid is exhausted
-  bool starting = false;             // dispatched, first instruction not yet reached
+  bool no_more = false;                   // the grid is exhausted
+  bool starting = false;                  // dispatched, first instruction not yet reached
   std::vector<RoleState> roles;
   std::vector<PipeState> pipes;
   std::vector<BarrierState> barriers;

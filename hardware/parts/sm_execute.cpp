@@ -6,7 +6,6 @@
 
 namespace lightcone::hardware {
 
-
 namespace {
 std::int64_t& value(RoleState& role, std::uint8_t loop) {
   return role.values[static_cast<std::size_t>(loop == 0 ? Var::loop0 : Var::loop1)];
@@ -56,7 +55,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta&, RoleState& ro
 
 // ---- Pipes ---------------------------------------------------------------------------------------------------
 
-auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta& cta, RoleState& role, const AcquireStage& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta& cta, RoleState& role, const AcquireStage& op)
+    -> Step {
   PipeState& pipe = cta.pipes[op.pipe];
   const std::uint64_t n = role.acquired[op.pipe];
   const std::size_t stage = n % pipe.pending.size();
@@ -69,7 +69,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta& cta, RoleState
   return Step::next;
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const CommitStage& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const CommitStage& op)
+    -> Step {
   PipeState& pipe = cta.pipes[op.pipe];
   const std::size_t stage = (role.acquired[op.pipe] - 1) % pipe.pending.size();
   if (--pipe.pending[stage] == 0) stage_filled(now, cta, op.pipe, stage);
@@ -92,7 +93,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta& cta, RoleState
   return Step::next;
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const ReleaseStage& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const ReleaseStage& op)
+    -> Step {
   PipeState& pipe = cta.pipes[op.pipe];
   const std::size_t stage = role.released[op.pipe]++ % pipe.releases.size();
   if (++pipe.releases[stage] % cta.cta_class->pipes[op.pipe].consumers == 0) {
@@ -103,7 +105,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
 
 // ---- Global memory -------------------------------------------------------------------------------------------
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const LoadTile& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const LoadTile& op)
+    -> Step {
   PipeState& pipe = cta.pipes[op.pipe];
   if (start_transfer(now, cta, role, op.box, op.path, false, op.pipe, op.multicast)) {
     ++pipe.pending[(role.acquired[op.pipe] - 1) % pipe.pending.size()];
@@ -111,7 +114,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   return Step::next;
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const GlobalLoad& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const GlobalLoad& op)
+    -> Step {
   if (start_transfer(now, cta, role, op.box, CopyPath::lsu, false, -1, 1)) ++role.loads_under_way;
   return Step::next;
 }
@@ -121,7 +125,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta&, RoleState& ro
   return role.loads_under_way == 0 ? Step::next : block(role, Waiting::loads);
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const GlobalStore& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const GlobalStore& op)
+    -> Step {
   start_transfer(now, cta, role, op.box, op.path, true, -1, 1);
   return Step::next;
 }
@@ -154,21 +159,23 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   return sleep_until(now, cta, role, role.mma_ends[role.mma_ends.size() - 1 - op.allowed_in_flight], Waiting::unit);
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const VectorWork& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const VectorWork& op)
+    -> Step {
   const auto time = static_cast<double>(now);
   const auto fp32 = static_cast<double>(op.fp32_ops), ints = static_cast<double>(op.int_ops),
              sfu = static_cast<double>(op.sfu_ops);
-  const double end = std::max({serve(fp32_, role, time, fp32 / spec_.fp32_lanes),
-                               serve(int_, role, time, ints / spec_.int_lanes),
-                               serve(sfu_, role, time, sfu / spec_.sfu_lanes),
-                               serve(issue_, role, time, (fp32 + ints + sfu) / 32 / spec_.issue_slots)});
+  const double end =
+      std::max({serve(fp32_, role, time, fp32 / spec_.fp32_lanes), serve(int_, role, time, ints / spec_.int_lanes),
+                serve(sfu_, role, time, sfu / spec_.sfu_lanes),
+                serve(issue_, role, time, (fp32 + ints + sfu) / 32 / spec_.issue_slots)});
   work_.fp32_ops += fp32 + ints;
   work_.sfu_ops += sfu;
   work_.vector_flops += static_cast<double>(op.fp32_flops);
   return sleep_until(now, cta, role, end + static_cast<double>(op.dependent_cycles), Waiting::unit);
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const SharedAccess& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const SharedAccess& op)
+    -> Step {
   const auto bytes = static_cast<double>(op.read_bytes + op.write_bytes);
   const double end = shared_.serve(static_cast<double>(now), bytes / spec_.shared_bytes_per_clock);
   work_.shared_bytes += bytes;
@@ -181,7 +188,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
 
 // ---- Order between roles and between CTAs --------------------------------------------------------------------
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const CtaBarrier& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const CtaBarrier& op)
+    -> Step {
   BarrierState& barrier = cta.barriers[op.id];
   if (role.at_barrier) {
     if (barrier.generation == role.barrier_generation) return block(role, Waiting::barrier);
@@ -200,7 +208,8 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
 }
 
 auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState& role, const Signal& op) -> Step {
-  GridCounters::Counter& counter = gpu_.counters.counters[counter_index(role, op.counter_base, op.counter_var, op.counter_stride)];
+  GridCounters::Counter& counter =
+      gpu_.counters.counters[counter_index(role, op.counter_base, op.counter_var, op.counter_stride)];
   ++counter.value;
   const double visible = static_cast<double>(now) + gpu_.crossbar.request_latency() + gpu_.gpu.l2.hit_latency.real();
   auto& waiters = counter.waiters;
@@ -216,8 +225,10 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState
   return Step::next;
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const AwaitSignal& op) -> Step {
-  GridCounters::Counter& counter = gpu_.counters.counters[counter_index(role, op.counter_base, op.counter_var, op.counter_stride)];
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const AwaitSignal& op)
+    -> Step {
+  GridCounters::Counter& counter =
+      gpu_.counters.counters[counter_index(role, op.counter_base, op.counter_var, op.counter_stride)];
   if (counter.value < op.count) {
     counter.waiters.push_back({index_, cta.slot, role.number, op.count});
     return block(role, Waiting::signal);

@@ -134,7 +134,8 @@ void StreamingMultiprocessor::on_data(engine::Cycle now, std::uint32_t request) 
   gpu_.requests.give_back(request);
   Transfer& t = transfers_[r.transfer];
   double end = static_cast<double>(now);
-  if (!r.write) end = read_port_.serve(end, static_cast<double>(r.bytes) * r.copies / gpu_.gpu.noc.sm_read_bytes_per_clock);
+  if (!r.write)
+    end = read_port_.serve(end, static_cast<double>(r.bytes) * r.copies / gpu_.gpu.noc.sm_read_bytes_per_clock);
   if (t.through_l1) l1_.install(static_cast<std::uint32_t>(r.line & TagStore::kMaxLine), r.sectors, false);
   t.done = std::max(t.done, end);
   t.source = std::max(t.source, r.source);

@@ -29,7 +29,8 @@ std::vector<std::uint32_t> match_loops(const Role& role) {
 // Sub-partitions that warps first .. first + count - 1 live on: warp w on partition w mod 4.
 std::uint8_t partition_mask(std::uint32_t first, std::uint32_t count) {
   std::uint8_t mask = 0;
-  for (std::uint32_t w = first; w < first + std::min(count, 4u); ++w) mask = static_cast<std::uint8_t>(mask | (1u << (w % 4)));
+  for (std::uint32_t w = first; w < first + std::min(count, 4u); ++w)
+    mask = static_cast<std::uint8_t>(mask | (1u << (w % 4)));
   return mask;
 }
 
@@ -84,8 +85,8 @@ void StreamingMultiprocessor::launch(engine::Cycle now, std::uint32_t slot) {
   cta.no_more = false;
   cta.starting = true;
   ++resident_now_;
-  const double start = gpu_.dispatch.serve(static_cast<double>(now), gpu_.gpu.launch.cta_dispatch_cycles) +
-                       spec_.cta_launch.real();
+  const double start =
+      gpu_.dispatch.serve(static_cast<double>(now), gpu_.gpu.launch.cta_dispatch_cycles) + spec_.cta_launch.real();
   gpu_.wheel.send(now, visible_at(start, now), Message{MessageKind::cta_start, index_, slot});
 }
 
@@ -99,7 +100,8 @@ void StreamingMultiprocessor::on_cta_start(engine::Cycle now, std::uint32_t slot
   cta.barriers = barriers_of(c);
   cta.pipes.clear();
   for (const Pipe& pipe : c.pipes) {
-    cta.pipes.push_back(PipeState{std::vector<std::uint32_t>(pipe.stages, 0), std::vector<std::uint64_t>(pipe.stages, 0),
+    cta.pipes.push_back(PipeState{std::vector<std::uint32_t>(pipe.stages, 0),
+                                  std::vector<std::uint64_t>(pipe.stages, 0),
                                   std::vector<std::uint64_t>(pipe.stages, 0)});
   }
   cta.roles.assign(c.roles.size(), RoleState{});
@@ -147,12 +149,14 @@ void StreamingMultiprocessor::run(engine::Cycle now, std::uint32_t slot, std::ui
       role_finished(now, cta, role);
       continue;
     }
-    const Step step = std::visit([&](const auto& op) { return execute(now, cta, role, op); }, role.program->ops[role.pc]);
+    const Step step =
+        std::visit([&](const auto& op) { return execute(now, cta, role, op); }, role.program->ops[role.pc]);
     if (step == Step::blocked) return;
     ++role.pc;
     if (step == Step::sleep) return;
   }
-  const bool all_finished = std::all_of(cta.roles.begin(), cta.roles.end(), [](const RoleState& r) { return r.finished; });
+  const bool all_finished =
+      std::all_of(cta.roles.begin(), cta.roles.end(), [](const RoleState& r) { return r.finished; });
   if (!all_finished) return;
   --resident_now_;
   if (!gpu_.program.persistent) launch(now, slot);
@@ -229,7 +233,9 @@ void StreamingMultiprocessor::account(engine::Cycle now) {
   accounting_.take(std::max({latest(fp32_), latest(int_), latest(issue_)}), time, CycleReason::fp32);
   accounting_.take(shared_.free_at(), time, CycleReason::shared);
   if (resident_now_ == 0) {
-    accounting_.take(time, time, gpu_.scheduler.completed() == 0 && gpu_.scheduler.remaining() > 0 ? CycleReason::launch : CycleReason::idle);
+    accounting_.take(
+        time, time,
+        gpu_.scheduler.completed() == 0 && gpu_.scheduler.remaining() > 0 ? CycleReason::launch : CycleReason::idle);
     return;
   }
   accounting_.take(request_port_.free_at(), time, CycleReason::l1);
@@ -245,7 +251,10 @@ void StreamingMultiprocessor::account(engine::Cycle now) {
   if (data) {
     accounting_.wait_for_data(time);
   } else {
-    accounting_.take(time, time, !started ? CycleReason::launch : stores ? CycleReason::wait_store : CycleReason::wait_barrier);
+    accounting_.take(time, time,
+                     !started ? CycleReason::launch
+                     : stores ? CycleReason::wait_store
+                              : CycleReason::wait_barrier);
   }
 }
 

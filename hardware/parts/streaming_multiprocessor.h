@@ -38,7 +38,7 @@ struct SmSurroundings {
   L2Cache& l2;
   CtaScheduler& scheduler;
   GridCounters& counters;
-  Server& dispatch;              // the CTA scheduler's rate
+  Server& dispatch;                 // the CTA scheduler's rate
   std::uint64_t& stores_under_way;  // over the whole GPU; the kernel ends when it is 0
 };
 
@@ -81,7 +81,7 @@ class StreamingMultiprocessor {
   // A box on its way, line by line.
   struct Transfer {
     std::uint32_t slot = 0, role = 0;
-    std::int16_t pipe = -1;       // of a LoadTile
+    std::int16_t pipe = -1;  // of a LoadTile
     std::uint16_t stage = 0;
     bool store = false;
     bool through_l1 = false;

@@ -21,8 +21,10 @@ TagStore::TagStore(std::uint32_t sets, unsigned ways) : ways_(ways), sets_(std::
 }
 
 TagStore::Set& TagStore::set_of(std::uint32_t line) {
-  const std::uint32_t hash = line * 2654435761u;  // Knuth's multiplicative hash
-  return sets_[(std::uint64_t{hash} * sets_.size()) >> 32];
+  // Neighbours go to neighbouring sets, so that a stream is evicted in the order in which it came and its write-backs
+  // keep their rows open in memory; every further turn starts elsewhere, so that strides of the set count spread.
+  const auto sets = static_cast<std::uint32_t>(sets_.size());
+  return sets_[(line + line / sets * 7) % sets];
 }
 
 std::uint8_t TagStore::touch(std::uint32_t line) {
@@ -59,13 +61,16 @@ std::optional<TagStore::Victim> TagStore::install(std::uint32_t line, std::uint8
 
 void TagStore::fill_with_old_lines(std::uint32_t first, double dirty_fraction) {
   std::uint32_t line = first;
-  double owed = 0;  // spreads the dirty ones evenly
-  for (Set& set : sets_) {
-    for (unsigned way = 0; way < ways_; ++way) {
+  double owed = 0;
+  bool dirty = false;
+  for (unsigned way = 0; way < ways_; ++way) {
+    for (Set& set : sets_) {
       if (valid_of(set.entries[way]) != 0) continue;
-      owed += dirty_fraction;
-      const bool dirty = owed >= 1;
-      if (dirty) owed -= 1;
+      if (line % 8 == 0) {  // runs of lines that were written together, spread evenly
+        owed += dirty_fraction;
+        dirty = owed >= 1;
+        if (dirty) owed -= 1;
+      }
       set.entries[way] = make(line & kMaxLine, 0xf, dirty ? 0xfu : 0u);
       ++line;
     }

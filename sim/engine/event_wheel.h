@@ -61,7 +61,8 @@ class EventWheel {
   }
 
  private:
-  static constexpr std::size_t kSlots = 8192;
+  static constexpr std::size_t kSlots =
+      1024;  // longer than almost every latency, short enough to stay in the host's cache
   static constexpr std::size_t kWords = kSlots / 64;
   std::array<std::vector<Message>, kSlots> slots_;
   std::array<std::uint64_t, kWords> occupied_{};

@@ -77,7 +77,8 @@ inline TileProgram gemm_128x256(std::uint32_t m, std::uint32_t n, std::uint32_t 
   CtaClass c;
   c.name = "tile";
   c.pipes = {{"ab", 4, 2}};
-  c.roles.push_back({"producer", 1,
+  c.roles.push_back({"producer",
+                     1,
                      {LoopBegin{0}, AcquireStage{0}, LoadTile{0, box(0, Var::cta0, 128, m), CopyPath::bulk, 1},
                       LoadTile{0, box(1, Var::cta1, 256, n), CopyPath::bulk, multicast}, CommitStage{0}, LoopEnd{}}});
   for (std::uint32_t w = 0; w < 2; ++w) {
@@ -106,8 +107,14 @@ inline TileProgram gemm_128x256(std::uint32_t m, std::uint32_t n, std::uint32_t 
     out.column_var = Var::cta1;
     out.row_bytes = 512;
     out.column_extent_bytes = std::uint64_t{n} * 2;
-    std::vector<Op> ops{LoopBegin{0}, WaitStage{0}, mma, MmaWait{0}, ReleaseStage{0}, LoopEnd{},
-                        VectorWork{64 * 256, 0, 0, 0, 50}, SharedAccess{0, 64 * 512}};
+    std::vector<Op> ops{LoopBegin{0},
+                        WaitStage{0},
+                        mma,
+                        MmaWait{0},
+                        ReleaseStage{0},
+                        LoopEnd{},
+                        VectorWork{64 * 256, 0, 0, 0, 50},
+                        SharedAccess{0, 64 * 512}};
     if (w == 0) ops.push_back(GlobalStore{out, CopyPath::bulk});
     c.roles.push_back({"consumer" + std::to_string(w), 4, ops});
   }
