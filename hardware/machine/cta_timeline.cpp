@@ -42,9 +42,11 @@ CtaTimeline::CtaTimeline(const TileProgram& program, const CtaClass& cta_class, 
     steps.reserve(role.ops.size());
     std::array<bool, 256> listed{};
     bool in_outer = false;
+    std::array<bool, 2> loops{};
     for (const Op& op : role.ops) {
       steps.push_back(translate(op, role, accesses, access));
       const Step& step = steps.back();
+      if (step.kind == Kind::loop_begin) loops[step.index] = true;
       if (step.kind == Kind::loop_begin && step.index == 0) in_outer = true;
       if (step.kind == Kind::loop_begin && step.index == 1) nested_ = nested_ || in_outer;
       if (step.kind == Kind::loop_end && step.index == 0) in_outer = false;
@@ -54,6 +56,9 @@ CtaTimeline::CtaTimeline(const TileProgram& program, const CtaClass& cta_class, 
       }
     }
     roles_.push_back(std::move(steps));
+    if (!loops[0] && !loops[1]) continue;
+    coupled_ = coupled_ || ((used_[0] || used_[1]) && loops != used_);
+    used_ = {used_[0] || loops[0], used_[1] || loops[1]};
   }
 }
 
@@ -399,8 +404,9 @@ const CtaTimeline::Played& CtaTimeline::played(const std::array<std::int64_t, 2>
   Play play(*this, counts);
   play.run();
   const double second = items_ == 2 ? std::max(0.0, play.ends[1] - play.ends[0]) : play.ends[0];
-  Played result{counts, play.ends[0], second, {}};
+  Played result{counts, play.ends[0], second, {}, {}};
   for (const Play::RoleState& role : play.roles) {
+    result.role_period.push_back(role.period);
     for (std::size_t loop = 0; loop < 2; ++loop) {
       result.period[loop] = std::max(result.period[loop], role.period[loop]);
     }
@@ -409,15 +415,29 @@ const CtaTimeline::Played& CtaTimeline::played(const std::array<std::int64_t, 2>
   return memory_.back();
 }
 
+// How many iterations of each loop are played; the rest follow from the period. Where one role runs loop 0 and another
+// loop 1 over the same stages, both are shortened by the same number: else one would wait for stages for ever.
+std::array<std::int64_t, 2> CtaTimeline::counts_to_play(const std::array<LoopRange, 2>& loops) const {
+  if (!coupled_) return {std::min(loops[0].count, cap_), std::min(loops[1].count, cap_)};
+  std::int64_t cut = std::numeric_limits<std::int64_t>::max();
+  for (std::size_t loop = 0; loop < 2; ++loop) {
+    if (used_[loop]) cut = std::min(cut, std::max<std::int64_t>(0, loops[loop].count - cap_));
+  }
+  return {loops[0].count - (used_[0] ? cut : 0), loops[1].count - (used_[1] ? cut : 0)};
+}
+
 CtaTime CtaTimeline::time(const std::array<LoopRange, 2>& loops) {
-  const std::array<std::int64_t, 2> counts{std::min(loops[0].count, cap_), std::min(loops[1].count, cap_)};
+  const std::array<std::int64_t, 2> counts = counts_to_play(loops);
   const Played& known = played(counts);
   const auto more0 = static_cast<double>(loops[0].count - counts[0]);
   const auto more1 = static_cast<double>(loops[1].count - counts[1]);
-  double added = more0 * known.period[0] + more1 * known.period[1];
+  double added = 0;
   if (nested_) {
     // Each outer iteration, played or not, has the inner iterations that were left out.
     added = more0 * known.period[0] + static_cast<double>(loops[0].count) * more1 * known.period[1];
+  } else {
+    // Loops of one role follow each other; those of different roles run side by side.
+    for (const auto& period : known.role_period) added = std::max(added, more0 * period[0] + more1 * period[1]);
   }
   return {known.first + added, known.second + added};
 }

@@ -70,11 +70,13 @@ class CtaTimeline {
   struct Played {
     std::array<std::int64_t, 2> counts{};
     double first = 0, second = 0;    // cycles of the first work item, and added by the second
-    std::array<double, 2> period{};  // per iteration of each loop
+    std::array<double, 2> period{};  // per iteration of each loop, of the slowest role
+    std::vector<std::array<double, 2>> role_period;
   };
   struct Play;
 
   Step translate(const Op& op, const Role& role, const std::vector<Access>& accesses, std::size_t& access);
+  [[nodiscard]] std::array<std::int64_t, 2> counts_to_play(const std::array<LoopRange, 2>& loops) const;
   const Played& played(const std::array<std::int64_t, 2>& counts);
 
   const SmView& sm_;
@@ -83,6 +85,8 @@ class CtaTimeline {
   std::size_t items_;  // work items played: the second one shows what running ahead saves
   std::array<std::uint8_t, 256> barrier_parties_{};
   bool nested_ = false;                 // loop 1 inside loop 0
+  std::array<bool, 2> used_{};          // the loops that some role has
+  bool coupled_ = false;                // roles with different loops: they meet in the pipes, iteration by iteration
   std::int64_t span_ = 1;               // iterations over which the period is taken: one turn of the deepest pipe
   std::int64_t cap_ = 4;                // iterations played
   std::array<std::uint8_t, 2> open_{};  // loops open while translating

@@ -90,7 +90,7 @@ std::string explanation_text(const ExplanationNode& root, double smallest_share)
   out += "What would help next (one resource 10 % faster, same kernels, closed form):\n";
   for (const Saving& saving : root.savings) {
     const double after = (root.time - saving.saved).count() * 1e3;
-    out += fmt::format("  -{:4.1f} %  {:<24}{:.4g} ms instead of {:.4g} ms\n", 100 * saving.share, saving.resource,
+    out += fmt::format("  {:5.1f} %  {:<24}{:.4g} ms instead of {:.4g} ms\n", 100 * saving.share, saving.resource,
                        after, root.time.count() * 1e3);
   }
   if (root.savings.empty()) out += "  no single resource makes a difference\n";

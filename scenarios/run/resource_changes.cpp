@@ -49,7 +49,17 @@ void less_launch(hardware::GpuSpec& gpu) {
   scale_down(gpu.launch.kernel_end);
   scale_down(gpu.sm.cta_launch);
 }
-void more_clock(hardware::GpuSpec& gpu) { gpu.clock.boost = gpu.clock.boost * kFaster; }
+// Energies are given at the boost clock's voltage: they rise with it, so that a given clock costs what it did before.
+void more_clock(hardware::GpuSpec& gpu) {
+  hardware::PowerSpec& power = gpu.power;
+  const double voltage_squared = std::pow(kFaster, 2 * power.voltage_exponent);
+  for (auto& [format, pj] : power.tensor_pj_per_flop) pj *= voltage_squared;
+  for (double* pj : {&power.fp32_pj_per_flop, &power.sfu_pj_per_op, &power.shared_pj_per_byte, &power.l2_pj_per_byte}) {
+    *pj *= voltage_squared;
+  }
+  power.sm_active_watts *= voltage_squared * kFaster;
+  gpu.clock.boost = gpu.clock.boost * kFaster;
+}
 void more_power(hardware::GpuSpec& gpu) { gpu.power.limit = gpu.power.limit * kFaster; }
 
 }  // namespace
