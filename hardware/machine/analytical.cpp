@@ -100,9 +100,9 @@ class Estimate {
       const auto count = static_cast<double>(work.ctas);
       const CtaTime time = timelines[group.cta_class].time(group.loops);
       const double busiest = unit_cycles(work.demand, view_).busiest() / count;
-      double alone = program_.persistent ? time.next : time.alone + start_up;
-      if (i == 0 && program_.persistent) fill = std::max(0.0, time.alone - time.next) + start_up;
+      const double alone = program_.persistent ? time.next : time.alone + start_up;
       const double cycles = slot_cycles(alone, busiest, residents_);
+      if (i == 0 && program_.persistent) fill = std::max(0.0, time.alone - cycles) + start_up;
       if (!runs.empty() && runs.back().duration == cycles) {
         runs.back().count += work.ctas;
       } else {
