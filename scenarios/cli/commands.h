@@ -8,12 +8,15 @@
 
 namespace lightcone::scenarios {
 
+int run_command(const Options& options);
+int sweep_command(const Options& options);
 int list_command(const Options& options);
 int describe_command(const Options& options);
+int check_command(const Options& options);
+int explain_command(const Options& options);
 int predict_command(const Options& options);
 int validate_command(const Options& options);
-
-// The one that the options name.
-int run_the_command(const Options& options);
+int import_command(const Options& options);
+int report_command(const Options& options);
 
 }  // namespace lightcone::scenarios

@@ -13,10 +13,10 @@
 
 namespace lightcone::scenarios {
 
-enum class Command : std::uint8_t { list, describe, predict, validate };
+enum class Command : std::uint8_t { run, sweep, list, describe, check, explain, predict, validate, import, report };
 
 struct Options {
-  Command command = Command::list;
+  Command command = Command::run;
   std::vector<std::string> inputs;  // files, folders or names, as the command takes them
 
   std::vector<std::string> overrides;  // --set path=value, in order

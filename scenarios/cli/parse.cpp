@@ -15,8 +15,9 @@ constexpr int kInputIsWrong = 2;
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  lightcone list machines\n"
-    "  lightcone validate measured.csv --sample 500 --seed 1\n"
+    "  lightcone run scenarios/files/llama3_8b_h100.textproto\n"
+    "  lightcone run scenarios/files/llama3_8b_h100.textproto --set machine.gpu.hbm.stacks=8\n"
+    "  lightcone explain runs/llama3_8b_h100\n"
     "  lightcone describe h100_sxm\n"
     "Exit codes: 0 done, 1 a run or points failed, 2 the input is wrong, 130 interrupted (finished work is kept).";
 
@@ -102,12 +103,35 @@ CLI::Option* add_inputs(CLI::App& command, Options& options, const std::string& 
 void build(CLI::App& app, Options& options) {
   app.set_version_flag("--version", "lightcone " LIGHTCONE_VERSION);
   app.require_subcommand(1);
+  CLI::App* run = add_command(app, options, Command::run, "run", "Simulate a scenario and write a run folder");
+  add_inputs(*run, options, "SCENARIO", "Scenario file or name");
+  add_simulation_options(*run, options);
+  add_out_option(*run, options, "Run folder (default runs/<scenario>)");
+  run->add_flag("--no-plots", options.no_plots, "Leave the plots out");
+
+  CLI::App* sweep = add_command(app, options, Command::sweep, "sweep",
+                                "Run every point of a scenario's sweep; resumes when repeated");
+  add_inputs(*sweep, options, "SCENARIO", "Scenario file or name with a sweep");
+  add_simulation_options(*sweep, options);
+  add_out_option(*sweep, options, "Sweep folder (default runs/<scenario>)");
+  sweep->add_flag("--no-plots", options.no_plots, "Leave the plots out");
+
   CLI::App* list = add_command(app, options, Command::list, "list", "List what the catalogs hold");
-  add_inputs(*list, options, "WHAT", "machines")->check(one_of({"machines"}));
+  add_inputs(*list, options, "WHAT", "models, machines, workloads, scenarios or ops")
+      ->check(one_of({"models", "machines", "workloads", "scenarios", "ops"}));
 
   CLI::App* describe =
-      add_command(app, options, Command::describe, "describe", "Show a machine and the source of every parameter");
+      add_command(app, options, Command::describe, "describe", "Show a model, machine, workload or scenario");
   add_inputs(*describe, options, "NAME", "Catalog name or file");
+  add_set_option(*describe, options);
+
+  CLI::App* check = add_command(app, options, Command::check, "check", "Check a file and report every fault");
+  add_inputs(*check, options, "FILE", "Scenario, model, machine or workload file");
+  add_set_option(*check, options);
+
+  CLI::App* explain =
+      add_command(app, options, Command::explain, "explain", "Say in words what limits a run, and what would help");
+  add_inputs(*explain, options, "RUN", "Run folder");
 
   CLI::App* predict =
       add_command(app, options, Command::predict, "predict", "Predict the time of every point of a CSV");
@@ -121,10 +145,19 @@ void build(CLI::App& app, Options& options) {
   add_inputs(*validate, options, "MEASURED", "CSV files of measured points");
   add_simulation_options(*validate, options);
   add_sample_options(*validate, options);
-  add_out_option(*validate, options, "CSV of measured and predicted times to write");
+  add_out_option(*validate, options, "Folder for the points, the errors and the plot (default runs/validate)");
   validate->add_flag("--plot", options.plot, "Draw predicted against measured");
   validate->add_option("--table", options.table, "Also write the error table that results refer to")->type_name("FILE");
 
+  CLI::App* import =
+      add_command(app, options, Command::import, "import", "Turn a Hugging Face config.json into a model file");
+  add_inputs(*import, options, "CONFIG", "config.json");
+  add_out_option(*import, options, "Model file to write (default: standard output)");
+
+  CLI::App* report =
+      add_command(app, options, Command::report, "report", "Print the summary of a run again, draw its plots");
+  add_inputs(*report, options, "RUN", "Run or sweep folder");
+  report->add_flag("--no-plots", options.no_plots, "Leave the plots out");
   app.footer(kExamples);
 }
 

@@ -8,6 +8,7 @@
 #include "scenarios/run/operator_format.h"
 #include "sim/base/csv.h"
 #include "sim/base/error.h"
+#include "sim/base/resources.h"
 
 namespace lightcone::scenarios {
 namespace {
@@ -36,6 +37,10 @@ std::string size_region(Seconds time) {
   if (time.count() < 100e-6) return "10us_100us";
   if (time.count() < 1e-3) return "100us_1ms";
   return "over_1ms";
+}
+
+std::filesystem::path validation_table_file() {
+  return std::filesystem::path(share_folder()) / "scenarios/validate/errors.csv";
 }
 
 ValidationTable ValidationTable::load(const std::filesystem::path& file) {

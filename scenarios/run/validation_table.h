@@ -25,6 +25,9 @@ ValidationClass validation_class(const models::Operator& op);
 // Size regions by predicted time: "under_10us", "10us_100us", "100us_1ms", "over_1ms".
 std::string size_region(Seconds time);
 
+// The committed table; `lightcone validate ... --table FILE` writes it.
+std::filesystem::path validation_table_file();
+
 class ValidationTable {
  public:
   ValidationTable() = default;  // nothing validated

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/run/pass_input.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "hardware/spec/spec_hash.h"
+#include "models/families/dense_transformer.h"
+#include "models/graph/graph.h"
+#include "sim/base/checked.h"
+
+namespace lightcone::scenarios {
+
+namespace {
+
+models::PhaseShape shape_of(const workloads::WorkloadSpec& workload) {
+  const std::uint64_t fresh = workloads::new_tokens(workload);
+  return models::PhaseShape{workloads::batch(workload),
+                            fresh,
+                            workloads::attended_tokens(workload) - fresh,
+                            workload.formats.weights,
+                            workload.formats.activations,
+                            workload.formats.kv};
+}
+
+models::Graph graph_of(const Scenario& scenario) {
+  const models::PhaseShape shape = shape_of(scenario.workload);
+  return std::holds_alternative<workloads::Prefill>(scenario.workload.phase)
+             ? models::build_prefill(scenario.model, shape)
+             : models::build_decode(scenario.model, shape);
+}
+
+// The residual stream, and what the largest operator reads and writes beside it. Attention reads the KV cache, which
+// has its own owner.
+Bytes activation_bytes(const Scenario& scenario, const models::Graph& graph) {
+  const std::uint64_t tokens = checked_product(
+      "tokens of the pass", {workloads::batch(scenario.workload), workloads::new_tokens(scenario.workload)});
+  Bytes largest;
+  for (const models::Section& section : graph.sections) {
+    for (std::size_t i = 0; i < section.size(); ++i) {
+      const models::Operator& op = section.node(i).op;
+      if (std::holds_alternative<models::Attention>(op)) continue;
+      const models::Cost cost = models::cost(op);
+      largest = std::max(largest, cost.read_bytes + cost.written_bytes);
+    }
+  }
+  return storage(NumberFormat::bf16, checked_product("residual stream", {tokens, scenario.model.d_model})) + largest;
+}
+
+std::vector<MemoryOwner> memory_of(const Scenario& scenario, const models::Graph& graph) {
+  const workloads::WorkloadSpec& workload = scenario.workload;
+  const Bytes cache = models::kv_bytes(scenario.model, workloads::attended_tokens(workload), workload.formats.kv);
+  return {{"weights", models::weight_bytes(scenario.model, workload.formats.weights, workload.formats.activations)},
+          {"KV cache", Bytes(checked_product("KV cache", {cache.count(), workloads::batch(workload)}))},
+          {"activations", activation_bytes(scenario, graph)}};
+}
+
+}  // namespace
+
+PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation) {
+  const models::Graph graph = graph_of(scenario);
+  PassInput input;
+  input.scenario = scenario.name;
+  input.model = scenario.model.name;
+  input.machine = scenario.machine.name;
+  input.phase = workloads::phase_name(scenario.workload);
+  input.batch = workloads::batch(scenario.workload);
+  input.tokens = checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload)});
+  for (const models::Section& section : graph.sections) {
+    for (models::Node& node : section.in_order()) {
+      input.nodes.push_back({std::move(node.name), section.name(), section.repeat(), std::move(node.op)});
+    }
+  }
+  input.memory = memory_of(scenario, graph);
+  input.gpu = scenario.machine.gpu;
+  input.gpu_hash = hardware::spec_hash(input.gpu);
+  input.mapping.launch = scenario.workload.launch == workloads::LaunchMode::graph ? hardware::LaunchMode::graph
+                                                                                  : hardware::LaunchMode::stream;
+  input.evaluation = std::move(evaluation);
+  input.evaluation.options.launch = input.mapping.launch;
+  return input;
+}
+
+}  // namespace lightcone::scenarios

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/validate/machines.h"
+
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+
+#include "hardware/spec/load.h"
+#include "hardware/spec/spec_hash.h"
+#include "sim/base/error.h"
+#include "sim/base/resources.h"
+#include "sim/base/textproto_overlay.h"
+#include "sim/base/textproto_path.h"
+
+namespace lightcone::scenarios {
+
+namespace {
+
+// Overrides are written as in a scenario, where the machine is one of the parts.
+std::string below_machine(const std::string& assignment) {
+  const std::string prefix = "machine.";
+  if (assignment.rfind(prefix, 0) != 0) {
+    throw ConfigError("--set " + assignment +
+                      ": only fields of the machine can be set here, such as machine.gpu.hbm.stacks=8");
+  }
+  return assignment.substr(prefix.size());
+}
+
+std::unique_ptr<PredictionMachine> load(const std::string& name, const std::vector<std::string>& sets) {
+  const std::string file = find_catalog_file("machine", hardware::kMachineCatalog, name);
+  const auto message = hardware::new_machine_message();
+  FieldLocations locations = load_over_base(file, *message, hardware::find_machine_base);
+  for (const std::string& assignment : sets) apply_set(*message, locations, below_machine(assignment));
+  auto machine = std::make_unique<PredictionMachine>();
+  machine->gpu = hardware::to_machine_spec(*message, locations).gpu;
+  machine->gpu_hash = hardware::spec_hash(machine->gpu);
+  return machine;
+}
+
+}  // namespace
+
+Machines::Machines(const std::string& name, const std::vector<std::string>& sets) : automatic_(name == "auto") {
+  if (!automatic_) {
+    machines_.push_back(load(name, sets));
+    return;
+  }
+  for (const std::string& entry : hardware::list_machines()) machines_.push_back(load(entry, sets));
+}
+
+const PredictionMachine* Machines::by_alias(const std::string& gpu) const {
+  for (const auto& machine : machines_) {
+    const std::vector<std::string>& aliases = machine->gpu.aliases;
+    if (machine->gpu.name == gpu || std::find(aliases.begin(), aliases.end(), gpu) != aliases.end()) {
+      return machine.get();
+    }
+  }
+  return nullptr;
+}
+
+const PredictionMachine* Machines::find(const std::string& gpu) const {
+  return automatic_ ? by_alias(gpu) : machines_.front().get();
+}
+
+bool Machines::measured_on(const std::string& gpu) const { return by_alias(gpu) != nullptr; }
+
+}  // namespace lightcone::scenarios
