@@ -165,7 +165,7 @@ TEST_CASE("a file wins over its base, and --set over both") {
   REQUIRE(load_scenario(child, {"machine.gpu.sm_count=110"}).machine.gpu.sm_count == 110);
 }
 
-TEST_CASE("--set reaches every part, whatever gave the value before") {
+TEST_CASE("an assignment by --set reaches every part, whatever gave the value before") {
   const Scenario scenario = load_scenario(
       "llama3_8b_h100", {"machine.gpu.hbm.stacks=4", "workload.decode={ batch: 7 context_tokens: 9 }",
                          "model.block[layers].layers=3", "machine.gpu.sm.tensor.rate[bf16].flops_per_clock=512"});
