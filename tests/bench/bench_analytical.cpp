@@ -6,7 +6,7 @@
 
 #include "hardware/machine/evaluate.h"
 #include "scenarios/mapping/map_operator.h"
-#include "tests/hardware/example_gpus.h"
+#include "hardware/example_gpus.h"
 
 using namespace lightcone;
 
