@@ -35,7 +35,7 @@ inline GpuSpec example_h100() {
   gpu.l2.hit_latency = 105_cy;
   gpu.hbm.generation = "HBM3";
   gpu.hbm.gigabits_per_second_per_pin = 5.235;
-  gpu.hbm.timing = kHbmPresets[1].timing;
+  gpu.hbm.timing = scaled(kHbm3Preset.timing, 5.235, kHbm3BitsPerClock);
   gpu.hbm.per_bank_refresh = true;
   gpu.hbm.controller_latency = Picoseconds(180000);
   gpu.hbm.capacity = 80_GiB;
@@ -76,7 +76,7 @@ inline GpuSpec example_a100() {
   gpu.hbm.channels_per_stack = 8;
   gpu.hbm.pseudo_channel_bits = 64;
   gpu.hbm.gigabits_per_second_per_pin = 3.186;
-  gpu.hbm.timing = kHbmPresets[0].timing;
+  gpu.hbm.timing = scaled(kHbm2Preset.timing, 3.186, kHbm2BitsPerClock);
   gpu.hbm.per_bank_refresh = false;
   gpu.power.limit = Watts(400);
   gpu.power.idle = Watts(54);
