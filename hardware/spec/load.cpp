@@ -16,7 +16,9 @@
 namespace lightcone::hardware {
 namespace {
 
-Cycles clocks(const MessageReader& from, const std::string& field) { return Cycles(from.integer(field, {0, 1u << 20})); }
+Cycles clocks(const MessageReader& from, const std::string& field) {
+  return Cycles(from.integer(field, {0, 1u << 20}));
+}
 Bytes bytes(const MessageReader& from, const std::string& field) {
   return Bytes(from.integer(field, {1, std::uint64_t{1} << 50}));
 }

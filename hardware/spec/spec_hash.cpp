@@ -28,9 +28,7 @@ class FieldHash {
   }
   template <class Number>
   requires std::is_arithmetic_v<Number> || std::is_enum_v<Number>
-  void add_one(Number number) {
-    hash_.add(number);
-  }
+  void add_one(Number number) { hash_.add(number); }
   ContentHash hash_;
 };
 

@@ -4,9 +4,9 @@
 
 #include <chrono>
 
+#include "hardware/example_gpus.h"
 #include "hardware/machine/evaluate.h"
 #include "scenarios/mapping/map_operator.h"
-#include "hardware/example_gpus.h"
 
 using namespace lightcone;
 
