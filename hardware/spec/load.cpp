@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <utility>
@@ -252,8 +253,9 @@ GpuSpec read_gpu(const MessageReader& from) {
   out.l2 = read_l2(from.child("l2"));
   out.hbm = read_hbm(from.child("hbm"));
   out.launch = read_launch(from.child("launch"));
-  out.power = read_power(from.child("power"));
-  check_energy(from.child("power"), out);
+  const MessageReader power = from.child("power");
+  out.power = read_power(power);
+  check_energy(power, out);
   return out;
 }
 

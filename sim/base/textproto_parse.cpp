@@ -112,6 +112,7 @@ class Parser : private pb::io::ErrorCollector {
       if (at_end()) return fault(open, path, "\"[\" is never closed");
       value(message, field, path);
       if (take("]")) return;
+      if (at_end()) continue;
       if (!take(",")) {
         syntax_fault(path, fmt::format("expected \",\" or \"]\" in the list, got {}", shown(token())));
         return skip_line();
