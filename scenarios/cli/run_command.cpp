@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // `run SCENARIO`: one pass, its summary and its run folder.
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "scenarios/cli/commands.h"
 #include "scenarios/cli/session.h"
 #include "scenarios/load/load_scenario.h"
 #include "scenarios/run/pass_input.h"
+#include "scenarios/run/result_io.h"
 #include "scenarios/run/result_json.h"
 #include "scenarios/run/run_folder.h"
 #include "scenarios/run/summary.h"
@@ -14,23 +18,49 @@
 
 namespace lightcone::scenarios {
 
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// The folder holds exactly this run already; then its files and plots stay, and a second run takes no time.
+bool holds(const fs::path& folder, const RunResult& result, const std::string& scenario) {
+  return fs::exists(folder / "result.pb") && read_file(folder / "result.pb") == serialise(result) &&
+         read_file(folder / "scenario.textproto") == scenario;
+}
+
+bool has_plots(const fs::path& folder) {
+  for (const char* name : {"bottlenecks.svg", "families.svg", "roofline.svg", "utilisation.svg"}) {
+    if (!fs::exists(folder / name)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 int run_command(const Options& options) {
   const Scenario scenario = load_scenario(options.inputs.front(), options.overrides);
   const PassInput input = make_pass_input(scenario, evaluation_settings(options));
-  const auto target = options.out.value_or(std::filesystem::path("runs") / scenario.name);
+  const fs::path target = options.out.value_or(fs::path("runs") / scenario.name);
   RunFolder folder = RunFolder::at(target);  // before the work: an unwritable folder is said at once
 
   Session session(options);
   const ValidationTable validation = ValidationTable::load(validation_table_file());
   const RunResult result = run_pass(input, validation, session.bench());
-  write_run(result, scenario.resolved_text, folder);
-  const auto where = folder.commit();
-  if (!options.no_plots) {
-    const std::string trouble = draw_plots("plot_run.py", where);
+  if (!holds(target, result, scenario.resolved_text)) {
+    write_run(result, scenario.resolved_text, folder);
+    folder.commit();
+  }
+  if (!options.no_plots && !has_plots(target)) {
+    const std::string trouble = draw_plots("plot_run.py", target);
     if (!trouble.empty()) session.progress().note(trouble);
   }
   print(options.json ? to_json(result) : summary(result));
-  session.progress().note("run folder: " + where.string());
+  session.progress().note("run folder: " + target.string());
   return 0;
 }
 

@@ -34,15 +34,15 @@ std::string statistics_cells(const ErrorStatistics& s) {
 
 std::string table(const std::vector<ErrorGroup>& groups) {
   std::string text =
-      fmt::format("{:66}{:^38}  {:^38}\n", "relative errors in percent", "10 us and longer", "under 10 us");
+      fmt::format("{:80}{:^38}  {:^38}\n", "relative errors in percent", "10 us and longer", "under 10 us");
   const std::string titles = fmt::format("{:>6}{:>8}{:>8}{:>8}{:>8}", "points", "median", "mean", "bias", "p90");
-  text += fmt::format("{:28}{:16}{:18}{:10}{}  {}\n", "source", "GPU", "op", "dtype", titles, titles);
+  text += fmt::format("{:36}{:16}{:18}{:10}{}  {}\n", "source", "GPU", "op", "dtype", titles, titles);
   std::string section;
   for (const ErrorGroup& group : groups) {
     const std::string now = (group.source == "all" ? "all" : "one") + (group.op == "all" ? std::string("all") : "one");
     if (now != section) text += section.empty() ? "" : "\n";
     section = now;
-    text += fmt::format("{:28}{:16}{:18}{:10}{}  {}\n", group.source, group.gpu, group.op, group.dtype,
+    text += fmt::format("{:36}{:16}{:18}{:10}{}  {}\n", group.source, group.gpu, group.op, group.dtype,
                         statistics_cells(group.at_least_10us), statistics_cells(group.under_10us));
   }
   return text;
