@@ -88,7 +88,7 @@ def roofline_points(kernels):
     return points
 
 
-def plot_roofline(result, kernels, output):
+def plot_roofline(result, kernels, colours, output):
     points = roofline_points(kernels)
     roof = result.get("roofline", {})
     bandwidth = roof.get("hbm_gigabytes_per_s", 0) * 1e9
@@ -104,13 +104,14 @@ def plot_roofline(result, kernels, output):
         axes.plot([low_x, ridge, high_x], [low_x * bandwidth, peak, peak], color="#444444", lw=1.2, zorder=1)
         axes.annotate(f"{name} peak, {style.engineering(peak, 'FLOP/s')}", (high_x, peak), (0, 3), textcoords="offset points",
                       ha="right", fontsize=7.5, color="#444444")
-    angle_at = low_x * 1.5
-    axes.annotate(f"HBM, {style.engineering(bandwidth, 'B/s')}", (angle_at, angle_at * bandwidth), (4, -2),
-                  textcoords="offset points", va="top", fontsize=7.5, color="#444444")
-    colours = family_colours({p[0] for p in points})
+    middle = (low_x * top / bandwidth) ** 0.5
+    axes.annotate(f"HBM, {style.engineering(bandwidth, 'B/s')}", (middle, middle * bandwidth), (-8, 3), textcoords="offset points",
+                  ha="right", fontsize=7.5, color="#444444")
     total = sum(p[3] for p in points)
     for kind, colour in colours.items():
         mine = [p for p in points if p[0] == kind]
+        if not mine:
+            continue
         axes.scatter([p[1] for p in mine], [p[2] for p in mine], s=[14 + 500 * p[3] / total for p in mine], color=colour,
                      alpha=0.75, lw=0.4, edgecolors="white", label=kind.replace("_", " "), zorder=3)
     axes.set(xscale="log", yscale="log", xlim=(low_x, high_x), ylim=(min(p[2] for p in points) / 3, 2.2 * top))
@@ -127,14 +128,13 @@ def plot_roofline(result, kernels, output):
 # ---- Time by operator family ----------------------------------------------------------------------------------
 
 
-def plot_families(result, operators, output):
+def plot_families(result, operators, colours, output):
     sums = {}
     for row in operators:
         sums[row["kind"]] = sums.get(row["kind"], 0) + number(row, "total_us")
     kinds = sorted(sums, key=sums.get, reverse=True)
     divisor, unit = scale_of(max(sums.values()))
     total = sum(sums.values())
-    colours = family_colours(sums)
     figure, axes = plt.subplots(figsize=(6.4, 0.34 * len(kinds) + 1.4), layout="constrained")
     axes.barh(range(len(kinds)), [sums[k] / divisor for k in kinds], color=[colours[k] for k in kinds], height=0.7)
     for position, kind in enumerate(kinds):
@@ -247,8 +247,9 @@ def main(folder, output):
     if not operators:
         sys.exit(f"{folder}: operators.csv has no row")
     plot_bottlenecks(result, operators, output)
-    plot_roofline(result, read_csv(folder, "kernels.csv"), output)
-    plot_families(result, operators, output)
+    colours = family_colours({row["kind"] for row in operators})
+    plot_roofline(result, read_csv(folder, "kernels.csv"), colours, output)
+    plot_families(result, operators, colours, output)
     plot_utilisation(result, read_csv(folder, "utilisation.csv"), output)
 
 
