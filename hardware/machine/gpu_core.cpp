@@ -35,14 +35,14 @@ GpuCore::GpuCore(const TileProgram& program, const GpuSpec& gpu, const EvaluateO
       options_(options),
       hbm_(gpu.hbm, *this),
       crossbar_(gpu.noc),
-      l2_(gpu.l2, crossbar_, wheel_, requests_, *this),
+      l2_(gpu.l2, crossbar_, wheel_, *this),
       resident_(occupancy(program, gpu.sm)),
       slots_(resident_ * gpu.sm_count),
       scheduler_(program, slots_, !options.exact, options.sampling_tolerance),
       next_round_(std::min<std::uint64_t>(slots_, scheduler_.total())) {
   LIGHTCONE_ASSERT(resident_ > 0 && resident_ <= 64);
   place_tensors();
-  const SmSurroundings surroundings{gpu_, program_,   tensor_base_, wheel_,    requests_,        crossbar_,
+  const SmSurroundings surroundings{gpu_, program_,   tensor_base_, wheel_,    crossbar_,
                                     l2_,  scheduler_, counters_,    dispatch_, stores_under_way_};
   for (std::uint32_t i = 0; i < gpu.sm_count; ++i) {
     sms_.push_back(std::make_unique<StreamingMultiprocessor>(static_cast<std::uint16_t>(i), resident_, surroundings));
@@ -80,7 +80,7 @@ void GpuCore::write(std::uint64_t address, std::uint32_t bytes, double core_cycl
 void GpuCore::hbm_done(std::uint64_t tag, Picoseconds at) {
   const engine::Cycle cycle = std::max(core_->cycle_at(at), now_ + 1);
   wheel_.send(now_, cycle,
-              Message{MessageKind::fill, static_cast<std::uint16_t>(tag >> 32), static_cast<std::uint32_t>(tag)});
+              Message{MessageKind::fill, static_cast<std::uint16_t>(tag >> 32), static_cast<std::uint32_t>(tag), {}});
   core_->wake_at(cycle);
 }
 
@@ -108,13 +108,13 @@ void GpuCore::start(engine::Cycle now) {
 void GpuCore::deliver(engine::Cycle now, const Message& message) {
   switch (message.kind) {
     case MessageKind::slice_request:
-      return l2_.on_request(now, message.place, message.index);
+      return l2_.on_request(now, message.place, message.request);
     case MessageKind::home_request:
       return l2_.on_home_request(now, message.place, message.index);
     case MessageKind::fill:
       return l2_.on_fill(now, message.place, message.index);
     case MessageKind::sm_data:
-      return sms_[message.place]->on_data(now, message.index);
+      return sms_[message.place]->on_data(now, message.request);
     case MessageKind::transfer_done:
       return sms_[message.place]->on_transfer_done(now, message.index);
     case MessageKind::copy_start:
@@ -142,9 +142,8 @@ void GpuCore::observe(engine::Cycle now) {
 }
 
 std::string GpuCore::outstanding() const {
-  return std::to_string(requests_.in_use()) + " line requests, " + std::to_string(stores_under_way_) + " stores and " +
-         std::to_string(hbm_.pending()) + " HBM requests under way, " + std::to_string(l2_.waiting()) +
-         " waiting for a miss register";
+  return std::to_string(stores_under_way_) + " boxes being stored and " + std::to_string(hbm_.pending()) +
+         " HBM requests under way, " + std::to_string(l2_.waiting()) + " waiting for a miss register";
 }
 
 CoreSnapshot GpuCore::snapshot(engine::Cycle now) {

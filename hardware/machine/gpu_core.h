@@ -66,7 +66,6 @@ class GpuCore : public engine::DomainModel, private MemoryPort, private HbmListe
   engine::ClockDomain* core_ = nullptr;
   HbmDevice hbm_;
   CoreWheel wheel_;
-  Pool<LineRequest> requests_;
   Crossbar crossbar_;
   L2Cache l2_;
   std::uint32_t resident_;

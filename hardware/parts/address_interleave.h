@@ -4,9 +4,10 @@
 // hash of NVIDIA's parts is not published; what is modelled is its effect, even spreading.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
-#include "sim/base/error.h"
+#include "hardware/parts/fast_divide.h"
 
 namespace lightcone::hardware {
 
@@ -17,34 +18,39 @@ class AddressInterleave {
     std::uint32_t local_line;  // dense inside the slice
   };
 
+  // `lines_per_granule` must be a power of two.
   AddressInterleave(std::uint32_t units, std::uint32_t lines_per_granule)
-      : units_(units), lines_per_granule_(lines_per_granule) {
-    LIGHTCONE_ASSERT(units > 0 && lines_per_granule > 0);
+      : units_(units), shift_(static_cast<std::uint32_t>(std::countr_zero(lines_per_granule))) {
+    LIGHTCONE_ASSERT(std::has_single_bit(lines_per_granule));
   }
 
   [[nodiscard]] Place place(std::uint64_t line) const {
-    const std::uint64_t granule = line / lines_per_granule_;
-    const std::uint64_t run = granule / units_;
-    const auto unit = static_cast<std::uint32_t>((granule % units_ + rotation(run)) % units_);
-    return {unit, static_cast<std::uint32_t>(run * lines_per_granule_ + line % lines_per_granule_)};
+    const auto granule = static_cast<std::uint32_t>(line >> shift_);
+    const std::uint32_t run = units_.quotient(granule);
+    const std::uint32_t position = granule - run * units_.divisor();
+    std::uint32_t unit = position + rotation(run);
+    if (unit >= units_.divisor()) unit -= units_.divisor();
+    return {unit, (run << shift_) | (static_cast<std::uint32_t>(line) & ((1u << shift_) - 1))};
   }
 
   [[nodiscard]] std::uint64_t line(Place place) const {
-    const std::uint64_t run = place.local_line / lines_per_granule_;
-    const std::uint64_t position = (place.unit + units_ - rotation(run)) % units_;
-    return (run * units_ + position) * lines_per_granule_ + place.local_line % lines_per_granule_;
+    const std::uint32_t run = place.local_line >> shift_;
+    const std::uint32_t turn = rotation(run);
+    const std::uint32_t position = place.unit >= turn ? place.unit - turn : place.unit + units_.divisor() - turn;
+    return ((std::uint64_t{run} * units_.divisor() + position) << shift_) | (place.local_line & ((1u << shift_) - 1));
   }
 
  private:
-  [[nodiscard]] std::uint32_t rotation(std::uint64_t run) const {
+  // Below the number of units, the same for a run every time.
+  [[nodiscard]] std::uint32_t rotation(std::uint32_t run) const {
     std::uint64_t h = run * 0x9e3779b97f4a7c15ull;  // Fibonacci hashing
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9ull;
-    return static_cast<std::uint32_t>((h >> 33) % units_);
+    return static_cast<std::uint32_t>(((h >> 32) * units_.divisor()) >> 32);
   }
 
-  std::uint32_t units_;
-  std::uint32_t lines_per_granule_;
+  FastDivider units_;
+  std::uint32_t shift_;
 };
 
 }  // namespace lightcone::hardware

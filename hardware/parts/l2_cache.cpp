@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hardware/parts/l2_cache.h"
 
+#include <array>
 #include <bit>
 
 namespace lightcone::hardware {
@@ -11,7 +12,8 @@ namespace {
 constexpr std::uint32_t kCopyBit = 1u << 23;
 constexpr std::uint32_t kOldLines = kCopyBit - (1u << 18);
 
-constexpr double sector_bytes(std::uint8_t sectors) { return 32.0 * std::popcount(sectors); }
+constexpr std::array<double, 16> kSectorBytes{0, 32, 32, 64, 32, 64, 64, 96, 32, 64, 64, 96, 64, 96, 96, 128};
+constexpr double sector_bytes(std::uint8_t sectors) { return kSectorBytes[sectors & 0xf]; }
 
 // HBM is read in aligned bursts of one sector, half a line or a line: the smallest that covers `sectors`.
 constexpr std::uint8_t burst_covering(std::uint8_t sectors) {
@@ -22,12 +24,10 @@ constexpr std::uint8_t burst_covering(std::uint8_t sectors) {
 }
 }  // namespace
 
-L2Cache::L2Cache(const L2Spec& spec, Crossbar& crossbar, CoreWheel& wheel, Pool<LineRequest>& requests,
-                 MemoryPort& memory)
+L2Cache::L2Cache(const L2Spec& spec, Crossbar& crossbar, CoreWheel& wheel, MemoryPort& memory)
     : spec_(spec),
       crossbar_(crossbar),
       wheel_(wheel),
-      requests_(requests),
       memory_(memory),
       interleave_(spec.slices, static_cast<std::uint32_t>(spec.interleave.count() / spec.line.count())),
       slices_per_partition_(spec.slices / spec.partitions) {
@@ -42,20 +42,6 @@ void L2Cache::start_with(std::vector<WarmRange> warm, double old_dirty_fraction)
   warm_ = std::move(warm);
   for (WarmRange& range : warm_) range.used.assign((range.lines + 63) / 64, 0);
   for (Slice& slice : slices_) slice.tags.fill_with_old_lines(kOldLines, old_dirty_fraction);
-}
-
-bool L2Cache::is_home(std::uint32_t slice, std::uint64_t line) const { return interleave_.place(line).unit == slice; }
-
-std::uint32_t L2Cache::local_line(std::uint32_t slice, std::uint64_t line) const {
-  const AddressInterleave::Place place = interleave_.place(line);
-  LIGHTCONE_ASSERT(place.local_line < kOldLines);
-  return place.unit == slice ? place.local_line : place.local_line | kCopyBit;
-}
-
-std::uint32_t L2Cache::target_slice(std::uint64_t line, std::uint32_t partition, bool write) const {
-  const std::uint32_t home = interleave_.place(line).unit;
-  if (write || partition_of_slice(home) == partition) return home;
-  return home % slices_per_partition_ + partition * slices_per_partition_;
 }
 
 bool L2Cache::take_warm(std::uint64_t line) {
@@ -73,139 +59,129 @@ bool L2Cache::take_warm(std::uint64_t line) {
   return false;
 }
 
-void L2Cache::on_request(engine::Cycle now, std::uint32_t slice, std::uint32_t request) {
-  LineRequest& r = requests_[request];
-  if (!r.write) {
-    read(now, slice, request);
+void L2Cache::on_request(engine::Cycle now, std::uint32_t slice, const LineRequest& request) {
+  if (!request.write) {
+    read(now, slice, Asker{request});
     return;
   }
-  const double done =
-      slices_[slice].data.serve(static_cast<double>(now), sector_bytes(r.sectors) / spec_.slice_bytes_per_clock);
-  stats_.written_bytes += r.bytes;
-  take_warm(r.line);
-  install(now, slice, local_line(slice, r.line), r.sectors, true);
-  answer(now, slice, request, DataSource::l2_near, done);
+  const double cycles = sector_bytes(request.sectors) / spec_.slice_bytes_per_clock;
+  const double done = slices_[slice].data.serve(static_cast<double>(now), cycles);
+  stats_.written_bytes += request.bytes();
+  take_warm(request.line);
+  install(now, slice, request.local, request.sectors, true);
+  answer(now, slice, Asker{request}, DataSource::l2_near, done);
 }
 
 void L2Cache::on_home_request(engine::Cycle now, std::uint32_t slice, std::uint32_t fetch) {
-  read(now, slice, fetch | kFetchBit);
+  read(now, slice, Asker{fetches_[fetch].wanted, fetch});
 }
 
-void L2Cache::read(engine::Cycle now, std::uint32_t slice, std::uint32_t waiter) {
-  const bool from_fetch = (waiter & kFetchBit) != 0;
-  const std::uint64_t line = from_fetch ? fetches_[waiter & ~kFetchBit].line : requests_[waiter].line;
-  const std::uint8_t sectors = from_fetch ? fetches_[waiter & ~kFetchBit].sectors : requests_[waiter].sectors;
+void L2Cache::read(engine::Cycle now, std::uint32_t slice, const Asker& asker) {
+  const LineRequest& r = asker.request;
+  const bool home = r.home == slice;
   Slice& s = slices_[slice];
-  const std::uint32_t local = local_line(slice, line);
-  const bool home = (local & kCopyBit) == 0;
-  std::uint8_t present = s.tags.touch(local);
-  if ((present & sectors) != sectors && home && take_warm(line)) {
-    install(now, slice, local, 0xf, false);
+  std::uint8_t present = s.tags.touch(home ? r.local : r.local | kCopyBit);
+  if ((present & r.sectors) != r.sectors && home && take_warm(r.line)) {
+    install(now, slice, r.local, 0xf, false);
     present = 0xf;
   }
-  if ((present & sectors) == sectors) {
-    const double done = s.data.serve(static_cast<double>(now), sector_bytes(sectors) / spec_.slice_bytes_per_clock);
-    if (!from_fetch) stats_.hit_bytes += requests_[waiter].bytes;
-    answer(now, slice, waiter, DataSource::l2_near, done + spec_.hit_latency.real());
+  if ((present & r.sectors) == r.sectors) {
+    const double done = s.data.serve(static_cast<double>(now), sector_bytes(r.sectors) / spec_.slice_bytes_per_clock);
+    if (asker.fetch == kNone) stats_.hit_bytes += r.bytes();
+    answer(now, slice, asker, DataSource::l2_near, done + spec_.hit_latency.real());
     return;
   }
-  const auto missing = static_cast<std::uint8_t>(sectors & ~present);
-  const std::uint32_t under_way = under_way_.find(key(slice, line));
-  if (under_way != kNone && (fetches_[under_way].sectors & missing) == missing) {
-    append_waiter(fetches_[under_way], waiter);
+  const auto missing = static_cast<std::uint8_t>(r.sectors & ~present);
+  const std::uint32_t under_way = under_way_.find(key(r.line, !home));
+  if (under_way != kNone && (fetches_[under_way].wanted.sectors & missing) == missing) {
+    wait_for(fetches_[under_way], asker);
     return;
   }
   MissRegisters& registers = home ? s.home : s.copies;
   if (under_way != kNone || registers.taken >= spec_.mshrs_per_slice / 2) {
-    registers.blocked.push_back(waiter);  // asked again when a register becomes free
+    registers.blocked.push_back(asker);  // asked again when a register becomes free
     return;
   }
-  start_fetch(now, slice, line, missing, waiter, local);
+  start_fetch(now, slice, asker, missing);
 }
 
-void L2Cache::start_fetch(engine::Cycle now, std::uint32_t slice, std::uint64_t line, std::uint8_t sectors,
-                          std::uint32_t waiter, std::uint32_t local) {
-  const bool copy = (local & kCopyBit) != 0;
+void L2Cache::start_fetch(engine::Cycle now, std::uint32_t slice, const Asker& asker, std::uint8_t missing) {
+  const bool copy = asker.request.home != slice;
   Slice& s = slices_[slice];
   ++(copy ? s.copies : s.home).taken;
   const std::uint32_t index = fetches_.take();
   Fetch& fetch = fetches_[index];
   fetch = Fetch{};
-  fetch.line = line;
-  fetch.slice = slice;
-  fetch.sectors = copy ? sectors : burst_covering(sectors);
-  append_waiter(fetch, waiter);
-  under_way_.insert(key(slice, line), index);
+  fetch.wanted = asker.request;
+  fetch.wanted.sectors = copy ? missing : burst_covering(missing);
+  fetch.slice = static_cast<std::uint16_t>(slice);
+  wait_for(fetch, asker);
+  under_way_.insert(key(fetch.wanted.line, copy), index);
   const double start = s.data.serve(static_cast<double>(now), 1);  // the tag look-up takes the pipeline one cycle
   const double known = start + spec_.hit_latency.real();
   if (copy) {
-    const std::uint32_t home = interleave_.place(line).unit;
     fetch.source = DataSource::l2_far;
     const double arrival = crossbar_.cross(partition_of_slice(slice), known, 32);
-    wheel_.send(now, visible_at(arrival, now),
-                Message{MessageKind::home_request, static_cast<std::uint16_t>(home), index});
+    wheel_.send(now, visible_at(arrival, now), Message{MessageKind::home_request, fetch.wanted.home, index, {}});
     return;
   }
-  const auto first = static_cast<std::uint32_t>(std::countr_zero(fetch.sectors));
-  const auto bytes = static_cast<std::uint32_t>(sector_bytes(fetch.sectors));
+  const auto first = static_cast<std::uint32_t>(std::countr_zero(fetch.wanted.sectors));
+  const std::uint32_t bytes = fetch.wanted.bytes();
   stats_.hbm_read_bytes += bytes;
-  memory_.read(line * 128 + first * 32, bytes, slice, index, known);
+  memory_.read(std::uint64_t{fetch.wanted.line} * 128 + first * 32, bytes, slice, index, known);
 }
 
-void L2Cache::append_waiter(Fetch& fetch, std::uint32_t waiter) {
-  next_of(waiter) = kNone;
-  if (fetch.last_waiter == kNone) {
-    fetch.first_waiter = waiter;
+void L2Cache::wait_for(Fetch& fetch, const Asker& asker) {
+  const std::uint32_t index = askers_.take();
+  askers_[index] = asker;
+  askers_[index].next = kNone;
+  if (fetch.last_asker == kNone) {
+    fetch.first_asker = index;
   } else {
-    next_of(fetch.last_waiter) = waiter;
+    askers_[fetch.last_asker].next = index;
   }
-  fetch.last_waiter = waiter;
-}
-
-std::uint32_t& L2Cache::next_of(std::uint32_t waiter) {
-  return (waiter & kFetchBit) != 0 ? fetches_[waiter & ~kFetchBit].next : requests_[waiter].next;
+  fetch.last_asker = index;
 }
 
 void L2Cache::on_fill(engine::Cycle now, std::uint32_t slice, std::uint32_t index) {
   Slice& s = slices_[slice];
   const Fetch fetch = fetches_[index];
-  under_way_.erase(key(slice, fetch.line));
+  const bool copy = fetch.wanted.home != slice;
+  under_way_.erase(key(fetch.wanted.line, copy));
   fetches_.give_back(index);
-  MissRegisters& registers = is_home(slice, fetch.line) ? s.home : s.copies;
+  MissRegisters& registers = copy ? s.copies : s.home;
   --registers.taken;
-  install(now, slice, local_line(slice, fetch.line), fetch.sectors, false);
-  for (std::uint32_t waiter = fetch.first_waiter; waiter != kNone;) {
-    const std::uint32_t next = next_of(waiter);
-    const double bytes = (waiter & kFetchBit) != 0 ? sector_bytes(fetch.sectors) : requests_[waiter].bytes;
-    const double done = s.data.serve(static_cast<double>(now), bytes / spec_.slice_bytes_per_clock);
-    answer(now, slice, waiter, fetch.source, done);
-    waiter = next;
+  install(now, slice, copy ? fetch.wanted.local | kCopyBit : fetch.wanted.local, fetch.wanted.sectors, false);
+  for (std::uint32_t i = fetch.first_asker; i != kNone;) {
+    const Asker asker = askers_[i];
+    askers_.give_back(i);
+    const double cycles = sector_bytes(asker.request.sectors) / spec_.slice_bytes_per_clock;
+    answer(now, slice, asker, fetch.source, s.data.serve(static_cast<double>(now), cycles));
+    i = asker.next;
   }
   // Those that found no miss register, or the line half fetched, ask again now, in order.
   for (std::size_t again = registers.blocked.size(); again > 0 && registers.taken < spec_.mshrs_per_slice / 2;
        --again) {
-    const std::uint32_t waiter = registers.blocked.front();
+    const Asker asker = registers.blocked.front();
     registers.blocked.pop_front();
-    read(now, slice, waiter);
+    read(now, slice, asker);
   }
 }
 
-void L2Cache::answer(engine::Cycle now, std::uint32_t slice, std::uint32_t waiter, DataSource source, double ready) {
-  if ((waiter & kFetchBit) != 0) {
-    const std::uint32_t index = waiter & ~kFetchBit;
-    Fetch& fetch = fetches_[index];
+void L2Cache::answer(engine::Cycle now, std::uint32_t slice, const Asker& asker, DataSource source, double ready) {
+  if (asker.fetch != kNone) {
+    Fetch& fetch = fetches_[asker.fetch];
     if (source == DataSource::hbm) fetch.source = DataSource::hbm;
-    const double bytes = sector_bytes(fetch.sectors);
-    stats_.far_bytes += static_cast<std::uint64_t>(bytes);
+    const std::uint32_t bytes = fetch.wanted.bytes();
+    stats_.far_bytes += bytes;
     const double arrival = crossbar_.cross(partition_of_slice(slice), ready, bytes);
-    wheel_.send(now, visible_at(arrival, now),
-                Message{MessageKind::fill, static_cast<std::uint16_t>(fetch.slice), index});
+    wheel_.send(now, visible_at(arrival, now), Message{MessageKind::fill, fetch.slice, asker.fetch, {}});
     return;
   }
-  LineRequest& r = requests_[waiter];
-  r.source = source;
-  if (!r.write) stats_.read_bytes += r.bytes;
-  wheel_.send(now, visible_at(ready + crossbar_.response_latency(), now), Message{MessageKind::sm_data, r.sm, waiter});
+  Message data{MessageKind::sm_data, asker.request.sm, 0, asker.request};
+  data.request.source = source;
+  if (!data.request.write) stats_.read_bytes += data.request.bytes();
+  wheel_.send(now, visible_at(ready + crossbar_.response_latency(), now), data);
 }
 
 void L2Cache::install(engine::Cycle now, std::uint32_t slice, std::uint32_t local, std::uint8_t sectors, bool dirty) {

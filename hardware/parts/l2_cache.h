@@ -49,18 +49,24 @@ struct L2Stats {
 
 class L2Cache {
  public:
-  L2Cache(const L2Spec& spec, Crossbar& crossbar, CoreWheel& wheel, Pool<LineRequest>& requests, MemoryPort& memory);
+  L2Cache(const L2Spec& spec, Crossbar& crossbar, CoreWheel& wheel, MemoryPort& memory);
 
   // Old contents: warm ranges are served as hits on first touch; the rest of the cache holds lines of earlier kernels,
   // a share of them modified, which must be written back before their room is used again.
   void start_with(std::vector<WarmRange> warm, double old_dirty_fraction);
 
-  // The slice an SM of `partition` sends a request for `line` to; writes go home.
-  [[nodiscard]] std::uint32_t target_slice(std::uint64_t line, std::uint32_t partition, bool write) const;
+  // Where a line lives: to be asked once per request.
+  [[nodiscard]] AddressInterleave::Place home(std::uint64_t line) const { return interleave_.place(line); }
+  // The slice an SM of `partition` sends a request to; writes go home.
+  [[nodiscard]] std::uint32_t target_slice(std::uint32_t home, std::uint32_t partition, bool write) const {
+    const std::uint32_t first = partition * slices_per_partition_;
+    if (write || (home >= first && home < first + slices_per_partition_)) return home;
+    return first + (home >= slices_per_partition_ ? home - slices_per_partition_ : home);
+  }
   [[nodiscard]] std::uint32_t partition_of_slice(std::uint32_t slice) const { return slice / slices_per_partition_; }
 
   // Deliveries of the wheel.
-  void on_request(engine::Cycle now, std::uint32_t slice, std::uint32_t request);
+  void on_request(engine::Cycle now, std::uint32_t slice, const LineRequest& request);
   void on_home_request(engine::Cycle now, std::uint32_t slice, std::uint32_t fetch);
   void on_fill(engine::Cycle now, std::uint32_t slice, std::uint32_t fetch);
 
@@ -69,52 +75,49 @@ class L2Cache {
   [[nodiscard]] double data_busy_cycles() const;  // over all slices
 
  private:
+  // Who asks a slice for a line: an SM, or (fetch set) the other partition's slice, whose fetch waits for it.
+  struct Asker {
+    LineRequest request;
+    std::uint32_t fetch = kNone;
+    std::uint32_t next = kNone;  // asker waiting for the same line
+  };
   // Half of a slice's miss registers are for lines whose home it is, half for copies: were they shared, two slices
   // could fill theirs with requests to each other and wait for ever.
   struct MissRegisters {
     std::uint32_t taken = 0;
-    std::deque<std::uint32_t> blocked;  // waiters (see Fetch) that found none free
+    std::deque<Asker> blocked;  // that found none free
   };
   struct Slice {
     Server data;
     TagStore tags;
     MissRegisters home, copies;
   };
-  // A line under way to a slice. Waiters are requests, or (bit 31 set) fetches of the other partition's slice.
+  // A line under way to a slice, and the askers that wait for it, in order.
   struct Fetch {
-    std::uint64_t line = 0;
-    std::uint32_t slice = 0;
-    std::uint32_t first_waiter = kNone;
-    std::uint32_t last_waiter = kNone;
-    std::uint32_t next = kNone;  // as a waiter
-    std::uint8_t sectors = 0;
+    LineRequest wanted;
+    std::uint16_t slice = 0;  // that fetches: the home, or its counterpart in the other partition
     DataSource source = DataSource::hbm;
+    std::uint32_t first_asker = kNone;
+    std::uint32_t last_asker = kNone;
   };
-  static constexpr std::uint32_t kFetchBit = 0x80000000u;
 
-  void read(engine::Cycle now, std::uint32_t slice, std::uint32_t waiter);
-  void start_fetch(engine::Cycle now, std::uint32_t slice, std::uint64_t line, std::uint8_t sectors,
-                   std::uint32_t waiter, std::uint32_t local);
-  void append_waiter(Fetch& fetch, std::uint32_t waiter);
-  std::uint32_t& next_of(std::uint32_t waiter);
-  void answer(engine::Cycle now, std::uint32_t slice, std::uint32_t waiter, DataSource source, double ready);
+  void read(engine::Cycle now, std::uint32_t slice, const Asker& asker);
+  void start_fetch(engine::Cycle now, std::uint32_t slice, const Asker& asker, std::uint8_t missing);
+  void wait_for(Fetch& fetch, const Asker& asker);
+  void answer(engine::Cycle now, std::uint32_t slice, const Asker& asker, DataSource source, double ready);
   void install(engine::Cycle now, std::uint32_t slice, std::uint32_t local, std::uint8_t sectors, bool dirty);
   bool take_warm(std::uint64_t line);
-  [[nodiscard]] bool is_home(std::uint32_t slice, std::uint64_t line) const;
-  [[nodiscard]] std::uint32_t local_line(std::uint32_t slice, std::uint64_t line) const;
-  [[nodiscard]] std::uint64_t key(std::uint32_t slice, std::uint64_t line) const {
-    return line * 2 + (is_home(slice, line) ? 0 : 1);
-  }
+  [[nodiscard]] static std::uint64_t key(std::uint64_t line, bool copy) { return line * 2 + (copy ? 1 : 0); }
 
   const L2Spec spec_;
   Crossbar& crossbar_;
   CoreWheel& wheel_;
-  Pool<LineRequest>& requests_;
   MemoryPort& memory_;
   AddressInterleave interleave_;
   std::uint32_t slices_per_partition_;
   std::vector<Slice> slices_;
   Pool<Fetch> fetches_;
+  Pool<Asker> askers_;
   LineTable under_way_;
   std::vector<WarmRange> warm_;
   L2Stats stats_;

@@ -2,6 +2,7 @@
 // The messages between SMs, crossbar, L2 slices and HBM: requests for one cache line, and what travels on the links.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -11,17 +12,20 @@ namespace lightcone::hardware {
 
 enum class DataSource : std::uint8_t { l1, l2_near, l2_far, hbm };
 
-// One line of a transfer on its way from an SM to memory and back.
+// One line of a transfer on its way from an SM to memory and back. It travels inside the messages, so that nothing has
+// to be looked up where it arrives.
 struct LineRequest {
-  std::uint64_t line = 0;      // line number: byte address / line size
+  std::uint32_t line = 0;      // line number: byte address / line size
+  std::uint32_t local = 0;     // line number inside the home slice
   std::uint32_t transfer = 0;  // of the SM that asked
-  std::uint32_t next = 0;      // next request waiting for the same fetch (intrusive list)
+  std::uint16_t home = 0;      // slice
   std::uint16_t sm = 0;
-  std::uint16_t bytes = 0;   // of useful data
   std::uint8_t sectors = 0;  // 32-byte sectors wanted, bit mask
   std::uint8_t copies = 1;   // multicast: bytes arrive this many times at the SM port
   bool write = false;
   DataSource source = DataSource::l2_near;
+
+  [[nodiscard]] std::uint32_t bytes() const { return 32u * static_cast<std::uint32_t>(std::popcount(sectors)); }
 };
 
 inline constexpr std::uint32_t kNone = 0xffffffffu;
@@ -51,10 +55,10 @@ class Pool {
 
 // What is delivered, and to whom. `place` and `index` mean what the kind says.
 enum class MessageKind : std::uint8_t {
-  slice_request,  // place: slice, index: request; a read or write arrives at the slice the SM talks to
+  slice_request,  // place: slice, with request; a read or write arrives at the slice the SM talks to
   home_request,   // place: home slice, index: fetch; a miss of the near partition asks the home partition
   fill,           // place: slice, index: fetch; data of a missed line arrives
-  sm_data,        // place: SM, index: request; data or a store acknowledgement arrives at the SM port
+  sm_data,        // place: SM, with request; data or a store acknowledgement arrives at the SM port
   transfer_done,  // place: SM, index: transfer; the last byte of a transfer is in place
   role_wake,      // place: SM, index: slot * 16 + role
   cta_start,      // place: SM, index: slot; a CTA's first instruction
@@ -64,6 +68,7 @@ struct Message {
   MessageKind kind;
   std::uint16_t place;
   std::uint32_t index;
+  LineRequest request{};
 };
 
 }  // namespace lightcone::hardware

@@ -219,7 +219,7 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState
       continue;
     }
     gpu_.wheel.send(now, visible_at(visible, now),
-                    Message{MessageKind::role_wake, waiters[i].sm, waiters[i].slot * 16 + waiters[i].role});
+                    Message{MessageKind::role_wake, waiters[i].sm, waiters[i].slot * 16 + waiters[i].role, {}});
     waiters.erase(waiters.begin() + static_cast<std::ptrdiff_t>(i));
   }
   return Step::next;

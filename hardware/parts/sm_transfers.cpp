@@ -49,7 +49,7 @@ bool StreamingMultiprocessor::start_transfer(engine::Cycle now, ResidentCta& cta
   }
   const bool by_tma = path == CopyPath::bulk && spec_.copy.tma;
   if (by_tma && spec_.copy.extra_latency.count() > 0) {
-    gpu_.wheel.send(now, now + spec_.copy.extra_latency.count(), Message{MessageKind::copy_start, index_, index});
+    gpu_.wheel.send(now, now + spec_.copy.extra_latency.count(), Message{MessageKind::copy_start, index_, index, {}});
   } else {
     on_copy_start(now, index);
   }
@@ -81,7 +81,7 @@ void StreamingMultiprocessor::send_lines(engine::Cycle now, Queue& queue) {
         wake(now, t.slot, t.role, std::max(write_port_.free_at(), static_cast<double>(now)));
       }
     } else if (t.lines_out == 0) {  // every line was in the L1
-      gpu_.wheel.send(now, visible_at(t.done, now), Message{MessageKind::transfer_done, index_, index});
+      gpu_.wheel.send(now, visible_at(t.done, now), Message{MessageKind::transfer_done, index_, index, {}});
     }
   }
 }
@@ -104,45 +104,43 @@ void StreamingMultiprocessor::send_line(engine::Cycle now, Queue& queue, Transfe
   double leaves = t.store ? write_port_.serve(time, static_cast<double>(bytes) / gpu_.gpu.noc.sm_write_bytes_per_clock)
                           : request_port_.serve(time, 1 / spec_.copy.lines_per_clock);
   if (!t.store) leaves += spec_.l1_latency.real();
-  if (t.through_l1 && (l1_.touch(static_cast<std::uint32_t>(line & TagStore::kMaxLine)) & sectors) == sectors) {
+  if (t.through_l1 && (l1_.touch(static_cast<std::uint32_t>(line) & (TagStore::kMaxLine >> 1)) & sectors) == sectors) {
     t.done = std::max(t.done, leaves);
     return;
   }
-  const std::uint32_t slice = gpu_.l2.target_slice(line, partition_, t.store);
+  const AddressInterleave::Place home = gpu_.l2.home(line);
+  const std::uint32_t slice = gpu_.l2.target_slice(home.unit, partition_, t.store);
   double arrives = leaves + gpu_.crossbar.request_latency();
   if (t.store && gpu_.l2.partition_of_slice(slice) != partition_) {
     arrives = gpu_.crossbar.cross(partition_, arrives, static_cast<double>(bytes));
   }
-  const std::uint32_t request = gpu_.requests.take();
-  LineRequest& r = gpu_.requests[request];
-  r = LineRequest{};
-  r.line = line;
+  Message message{MessageKind::slice_request, static_cast<std::uint16_t>(slice), 0};
+  LineRequest& r = message.request;
+  r.line = static_cast<std::uint32_t>(line);
+  r.local = home.local_line;
+  r.home = static_cast<std::uint16_t>(home.unit);
   r.transfer = index;
   r.sm = index_;
-  r.bytes = static_cast<std::uint16_t>(32 * (last_sector - first_sector + 1));
   r.sectors = sectors;
   r.copies = t.copies;
   r.write = t.store;
   ++t.lines_out;
   ++queue.in_flight;
-  gpu_.wheel.send(now, visible_at(arrives, now),
-                  Message{MessageKind::slice_request, static_cast<std::uint16_t>(slice), request});
+  gpu_.wheel.send(now, visible_at(arrives, now), message);
 }
 
-void StreamingMultiprocessor::on_data(engine::Cycle now, std::uint32_t request) {
-  const LineRequest r = gpu_.requests[request];
-  gpu_.requests.give_back(request);
+void StreamingMultiprocessor::on_data(engine::Cycle now, const LineRequest& r) {
   Transfer& t = transfers_[r.transfer];
   double end = static_cast<double>(now);
   if (!r.write)
-    end = read_port_.serve(end, static_cast<double>(r.bytes) * r.copies / gpu_.gpu.noc.sm_read_bytes_per_clock);
-  if (t.through_l1) l1_.install(static_cast<std::uint32_t>(r.line & TagStore::kMaxLine), r.sectors, false);
+    end = read_port_.serve(end, static_cast<double>(r.bytes()) * r.copies / gpu_.gpu.noc.sm_read_bytes_per_clock);
+  if (t.through_l1) l1_.install(static_cast<std::uint32_t>(r.line) & (TagStore::kMaxLine >> 1), r.sectors, false);
   t.done = std::max(t.done, end);
   t.source = std::max(t.source, r.source);
   Queue& queue = queue_of(t);
   --queue.in_flight;
   if (--t.lines_out == 0 && t.all_sent()) {
-    gpu_.wheel.send(now, visible_at(t.done, now), Message{MessageKind::transfer_done, index_, r.transfer});
+    gpu_.wheel.send(now, visible_at(t.done, now), Message{MessageKind::transfer_done, index_, r.transfer, {}});
   }
   send_lines(now, queue);
 }

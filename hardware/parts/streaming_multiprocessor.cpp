@@ -87,7 +87,7 @@ void StreamingMultiprocessor::launch(engine::Cycle now, std::uint32_t slot) {
   ++resident_now_;
   const double start =
       gpu_.dispatch.serve(static_cast<double>(now), gpu_.gpu.launch.cta_dispatch_cycles) + spec_.cta_launch.real();
-  gpu_.wheel.send(now, visible_at(start, now), Message{MessageKind::cta_start, index_, slot});
+  gpu_.wheel.send(now, visible_at(start, now), Message{MessageKind::cta_start, index_, slot, {}});
 }
 
 void StreamingMultiprocessor::on_cta_start(engine::Cycle now, std::uint32_t slot) {
@@ -198,7 +198,7 @@ void StreamingMultiprocessor::on_role_wake(engine::Cycle now, std::uint32_t slot
 
 void StreamingMultiprocessor::wake(engine::Cycle now, std::uint32_t slot, std::uint32_t role, double at) {
   slots_[slot]->roles[role].wake_sent = true;
-  gpu_.wheel.send(now, visible_at(at, now), Message{MessageKind::role_wake, index_, slot * 16 + role});
+  gpu_.wheel.send(now, visible_at(at, now), Message{MessageKind::role_wake, index_, slot * 16 + role, {}});
 }
 
 StreamingMultiprocessor::Step StreamingMultiprocessor::sleep_until(engine::Cycle now, ResidentCta& cta, RoleState& role,

@@ -33,7 +33,6 @@ struct SmSurroundings {
   const TileProgram& program;
   const std::vector<std::uint64_t>& tensor_base;  // byte address of each tensor
   CoreWheel& wheel;
-  Pool<LineRequest>& requests;
   Crossbar& crossbar;
   L2Cache& l2;
   CtaScheduler& scheduler;
@@ -58,7 +57,7 @@ class StreamingMultiprocessor {
   void launch(engine::Cycle now, std::uint32_t slot);
 
   // Deliveries of the wheel.
-  void on_data(engine::Cycle now, std::uint32_t request);
+  void on_data(engine::Cycle now, const LineRequest& r);
   void on_transfer_done(engine::Cycle now, std::uint32_t transfer);
   void on_copy_start(engine::Cycle now, std::uint32_t transfer);
   void on_role_wake(engine::Cycle now, std::uint32_t slot, std::uint32_t role);

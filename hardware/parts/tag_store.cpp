@@ -16,23 +16,24 @@ constexpr std::uint32_t make(std::uint32_t line, unsigned valid, unsigned dirty)
 }
 }  // namespace
 
-TagStore::TagStore(std::uint32_t sets, unsigned ways) : ways_(ways), sets_(std::max(sets, 1u)) {
+TagStore::TagStore(std::uint32_t sets, unsigned ways)
+    : ways_(ways), set_count_(std::max(sets, 1u)), sets_(std::max(sets, 1u)) {
   LIGHTCONE_ASSERT(ways >= 1 && ways <= kMaxWays);
 }
 
 TagStore::Set& TagStore::set_of(std::uint32_t line) {
   // Neighbours go to neighbouring sets, so that a stream is evicted in the order in which it came and its write-backs
   // keep their rows open in memory; every further turn starts elsewhere, so that strides of the set count spread.
-  const auto sets = static_cast<std::uint32_t>(sets_.size());
-  return sets_[(line + line / sets * 7) % sets];
+  const std::uint32_t turn = set_count_.quotient(line);
+  return sets_[set_count_.remainder(line + turn * 7)];
 }
 
 std::uint8_t TagStore::touch(std::uint32_t line) {
   auto& entries = set_of(line).entries;
   for (unsigned way = 0; way < ways_; ++way) {
     const Entry entry = entries[way];
-    if (line_of(entry) != line || valid_of(entry) == 0) continue;
-    std::copy_backward(entries.begin(), entries.begin() + way, entries.begin() + way + 1);
+    if (line_of(entry) != line) continue;
+    for (; way > 0; --way) entries[way] = entries[way - 1];
     entries[0] = entry;
     return valid_of(entry);
   }
@@ -42,7 +43,7 @@ std::uint8_t TagStore::touch(std::uint32_t line) {
 std::optional<TagStore::Victim> TagStore::install(std::uint32_t line, std::uint8_t sectors, bool dirty) {
   auto& entries = set_of(line).entries;
   unsigned way = 0;
-  while (way < ways_ && !(line_of(entries[way]) == line && valid_of(entries[way]) != 0)) ++way;
+  while (way < ways_ && line_of(entries[way]) != line) ++way;
   std::optional<Victim> victim;
   unsigned valid = sectors;
   unsigned modified = dirty ? sectors : 0u;
@@ -52,9 +53,9 @@ std::optional<TagStore::Victim> TagStore::install(std::uint32_t line, std::uint8
   } else {
     way = ways_ - 1;
     const Entry last = entries[way];
-    if (valid_of(last) != 0) victim = Victim{line_of(last), dirty_of(last)};
+    if (last != kFree) victim = Victim{line_of(last), dirty_of(last)};
   }
-  std::copy_backward(entries.begin(), entries.begin() + way, entries.begin() + way + 1);
+  for (; way > 0; --way) entries[way] = entries[way - 1];
   entries[0] = make(line, valid, modified);
   return victim;
 }
@@ -65,7 +66,7 @@ void TagStore::fill_with_old_lines(std::uint32_t first, double dirty_fraction) {
   bool dirty = false;
   for (unsigned way = 0; way < ways_; ++way) {
     for (Set& set : sets_) {
-      if (valid_of(set.entries[way]) != 0) continue;
+      if (set.entries[way] != kFree) continue;
       if (line % 8 == 0) {  // runs of lines that were written together, spread evenly
         owed += dirty_fraction;
         dirty = owed >= 1;

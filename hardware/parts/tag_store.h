@@ -8,12 +8,14 @@
 #include <optional>
 #include <vector>
 
+#include "hardware/parts/fast_divide.h"
+
 namespace lightcone::hardware {
 
 class TagStore {
  public:
   static constexpr unsigned kMaxWays = 16;
-  static constexpr std::uint32_t kMaxLine = (1u << 24) - 1;  // largest line number it can hold
+  static constexpr std::uint32_t kMaxLine = (1u << 24) - 2;  // largest line number it can hold
 
   // `sets` may be any number; lines are spread over them by a hash.
   TagStore(std::uint32_t sets, unsigned ways);
@@ -32,14 +34,17 @@ class TagStore {
   void fill_with_old_lines(std::uint32_t first, double dirty_fraction);
 
  private:
-  // 24 bits line, 4 bits valid sectors, 4 bits dirty sectors; 0 in the valid bits: free.
+  // 24 bits line (all ones: free), 4 bits valid sectors, 4 bits dirty sectors.
   using Entry = std::uint32_t;
+  static constexpr Entry kFree = 0xffffff00u;
   struct alignas(64) Set {
-    std::array<Entry, kMaxWays> entries{};
+    std::array<Entry, kMaxWays> entries;
+    Set() { entries.fill(kFree); }
   };
   Set& set_of(std::uint32_t line);
 
   unsigned ways_;
+  FastDivider set_count_;
   std::vector<Set> sets_;
 };
 
