@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "hardware/parts/hbm_channel.h"
+
 namespace lightcone::hardware {
 
 namespace {
@@ -90,9 +92,11 @@ BytesPerSecond sustained_bandwidth(const HbmSpec& hbm, double write_share) {
   } else if (t.nREFI > 0) {
     share -= std::min(0.5, static_cast<double>(t.nRFC) / t.nREFI);
   }
-  // The controller gathers about half a queue of one direction before it turns the bus around.
-  const double burst = std::max(1u, hbm.queue_depth / 2) * std::max(1u, t.nBL);
-  const double turns = 2 * std::min(write_share, 1 - write_share) * (t.nWTRL + t.nRTW) / burst;
+  // The controller drains half of its write buffer, a line per entry, before it turns the bus around.
+  const double lines = std::max(1.0, HbmChannel::kWriteDepths * hbm.queue_depth / 2.0);
+  const double drain = lines * 128 / hbm.access.real() * std::max(1u, t.nBL);  // CK
+  const double both_turns = std::max(0.0, 1.0 * t.nRTW - t.nBL) + t.nCWL + t.nWTRL;
+  const double turns = std::min(write_share, 1 - write_share) * both_turns / drain;
   return BytesPerSecond(hbm.peak().count() * share / (1 + turns));
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hardware/parts/dram_timing.h"
 
+#include <bit>
+
 #include "sim/base/error.h"
 
 namespace lightcone::hardware {
@@ -67,17 +69,18 @@ bool covered_in_own_group(const TimingRule& other, const std::vector<TimingRule>
 }  // namespace
 
 DramTiming::DramTiming(const std::vector<TimingRule>& rules, std::uint32_t bank_groups, std::uint32_t banks_per_group)
-    : bank_groups_(bank_groups) {
-  LIGHTCONE_ASSERT(bank_groups > 0 && bank_groups <= kMaxGroups);
-  LIGHTCONE_ASSERT(banks_per_group > 0 && bank_groups * banks_per_group <= kMaxBanks);
-  for (std::uint32_t bank = 0; bank < bank_groups * banks_per_group; ++bank) {
-    group_of_[bank] = static_cast<std::uint8_t>(bank / banks_per_group);
-  }
+    : bank_groups_(bank_groups),
+      bank_bits_(static_cast<std::uint32_t>(std::countr_zero(banks_per_group))),
+      first_bank_(static_cast<std::uint32_t>(kGroups) + bank_groups),
+      row_(first_bank_ + bank_groups * banks_per_group),
+      ready_(row_ * kDramCommands, 0) {
+  LIGHTCONE_ASSERT(std::has_single_bit(bank_groups) && bank_groups <= kMaxGroups);
+  LIGHTCONE_ASSERT(std::has_single_bit(banks_per_group) && bank_groups * banks_per_group <= kMaxBanks);
+  auto table = std::make_shared<std::array<After, kDramCommands>>();
   for (const TimingRule& rule : rules) {
-    After& after = after_[static_cast<std::size_t>(rule.from)];
-    const std::size_t row = kRow * static_cast<std::size_t>(rule.to);
-    const auto delay = [&](std::size_t column, std::uint8_t per_bank, std::uint8_t per_group) {
-      return Delay{rule.distance, static_cast<std::uint16_t>(row + column), per_bank, per_group};
+    After& after = (*table)[static_cast<std::size_t>(rule.from)];
+    const auto delay = [&](std::size_t column, std::uint8_t bank_mask, std::uint8_t group_mask) {
+      return Delay{rule.distance, static_cast<std::uint16_t>(row_of(rule.to) + column), bank_mask, group_mask};
     };
     const auto add = [&after](const Delay& kept) {
       LIGHTCONE_ASSERT(after.count < after.delays.size());
@@ -85,25 +88,40 @@ DramTiming::DramTiming(const std::vector<TimingRule>& rules, std::uint32_t bank_
     };
     if (rule.window > 1) {
       LIGHTCONE_ASSERT(rule.scope == RuleScope::channel);
-      after.windows.push_back({rule.to, rule.distance, 0, std::vector<std::uint64_t>(rule.window, 0)});
+      windows_.push_back({rule.from, rule.to, rule.distance, 0, std::vector<std::uint64_t>(rule.window, 0)});
+      after.windows = true;
     } else if (rule.scope == RuleScope::same_bank) {
-      add(delay(kBanks, 1, 0));
+      add(delay(first_bank_, 0xFF, 0));
     } else if (rule.scope == RuleScope::same_bank_group) {
-      add(delay(kGroups, 0, 1));
+      add(delay(kGroups, 0, 0xFF));
     } else if (rule.scope == RuleScope::channel || covered_in_own_group(rule, rules)) {
       add(delay(0, 0, 0));
     } else {
       after.other_groups.push_back(delay(kGroups, 0, 0));
+      after.others = true;
     }
+  }
+  after_ = std::move(table);
+}
+
+void DramTiming::pass_rare(const After& after, DramCommand command, std::uint32_t bank, std::uint64_t cycle) {
+  for (const Delay& delay : after.other_groups) {
+    for (std::uint32_t group = 0; group < bank_groups_; ++group) {
+      std::uint64_t& ready = ready_[delay.base + group];
+      if (group != bank >> bank_bits_) ready = std::max(ready, cycle + delay.distance);
+    }
+  }
+  for (Window& window : windows_) {
+    if (window.from == command) pass_window(window, cycle);
   }
 }
 
 void DramTiming::pass_window(Window& window, std::uint64_t cycle) {
   window.cycles[window.next] = cycle + 1;
-  window.next = (window.next + 1) % static_cast<std::uint32_t>(window.cycles.size());
+  window.next = window.next + 1 == window.cycles.size() ? 0 : window.next + 1;
   const std::uint64_t oldest = window.cycles[window.next];
   if (oldest == 0) return;
-  std::uint64_t& ready = ready_[kRow * static_cast<std::size_t>(window.to)];
+  std::uint64_t& ready = ready_[row_of(window.to)];
   ready = std::max(ready, oldest - 1 + window.distance);
 }
 

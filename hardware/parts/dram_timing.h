@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "hardware/spec/gpu_spec.h"
@@ -36,7 +37,7 @@ struct TimingRule {
 // The rows that hold for one pseudo-channel with this timing.
 std::vector<TimingRule> timing_rules(const HbmTiming& timing);
 
-// The generic reader. Banks are numbered bank_group * banks_per_group + bank.
+// The generic reader. Banks are numbered bank_group * banks_per_group + bank. Copies share the table.
 class DramTiming {
  public:
   static constexpr std::uint32_t kMaxBanks = 64;
@@ -46,72 +47,67 @@ class DramTiming {
 
   // First cycle at which `command` to `bank` breaks no rule. Commands to the whole channel take any bank.
   [[nodiscard]] std::uint64_t earliest(DramCommand command, std::uint32_t bank) const {
-    const std::uint64_t* ready = ready_.data() + kRow * static_cast<std::size_t>(command);
-    return std::max({ready[0], ready[kGroups + group_of_[bank]], ready[kBanks + bank]});
+    return std::max(earliest_in_channel(command), earliest_in_bank(command, bank));
   }
-  // The part of it that holds for every bank.
-  [[nodiscard]] std::uint64_t earliest_in_channel(DramCommand command) const {
-    return ready_[kRow * static_cast<std::size_t>(command)];
+  // The part of it that holds for every bank, and the part of the bank and its group.
+  [[nodiscard]] std::uint64_t earliest_in_channel(DramCommand command) const { return ready_[row_of(command)]; }
+  [[nodiscard]] std::uint64_t earliest_in_bank(DramCommand command, std::uint32_t bank) const {
+    const std::uint64_t* ready = ready_.data() + row_of(command);
+    return std::max(ready[kGroups + (bank >> bank_bits_)], ready[first_bank_ + bank]);
   }
   [[nodiscard]] bool ready(DramCommand command, std::uint32_t bank, std::uint64_t cycle) const {
     return cycle >= earliest(command, bank);
   }
 
-  // Records that `command` went to `bank` at `cycle`. Cycles of one command kind must not go back.
+  // Records that `command` went to `bank` at `cycle`. Cycles of a command kind with a window must not go back.
   void issue(DramCommand command, std::uint32_t bank, std::uint64_t cycle);
-
-  [[nodiscard]] std::uint32_t group_of(std::uint32_t bank) const { return group_of_[bank]; }
 
  private:
   // The earliest cycles lie in one array: a row per command, in it one for the channel, then one per bank group, then
   // one per bank.
   static constexpr std::size_t kGroups = 1;
-  static constexpr std::size_t kBanks = kGroups + kMaxGroups;
-  static constexpr std::size_t kRow = kBanks + kMaxBanks;
   // A rule over the last `window` commands of one kind: the cycles of those commands, oldest at `next`.
   struct Window {
-    DramCommand to;
+    DramCommand from, to;
     std::uint32_t distance;
     std::uint32_t next = 0;
     std::vector<std::uint64_t> cycles;  // cycle + 1; 0: no such command yet
   };
   void pass_window(Window& window, std::uint64_t cycle);
 
-  // What one command delays: the entry `base` + `per_bank` * bank + `per_group` * bank group.
+  // What one command delays: the entry `base` + (bank & bank_mask) + (bank group & group_mask).
   struct Delay {
     std::uint32_t distance;
     std::uint16_t base;
-    std::uint8_t per_bank, per_group;
+    std::uint8_t bank_mask, group_mask;
   };
-  // Rules for the other bank groups that cannot be kept once for the channel, and windows, are rare and kept apart.
+  // Rules for the other bank groups that cannot be kept once for the channel are rare and kept apart.
   struct After {
-    std::array<Delay, 12> delays{};
     std::uint32_t count = 0;
+    bool others = false, windows = false;
+    std::array<Delay, 12> delays{};
     std::vector<Delay> other_groups;
-    std::vector<Window> windows;
   };
+  [[nodiscard]] std::size_t row_of(DramCommand command) const { return row_ * static_cast<std::size_t>(command); }
+  void pass_rare(const After& after, DramCommand command, std::uint32_t bank, std::uint64_t cycle);
 
   std::uint32_t bank_groups_;
-  std::array<std::uint8_t, kMaxBanks> group_of_{};
-  std::array<std::uint64_t, kRow * kDramCommands> ready_{};
-  std::array<After, kDramCommands> after_;  // by the earlier command
+  std::uint32_t bank_bits_;  // of a bank's number within its group
+  std::uint32_t first_bank_, row_;
+  std::shared_ptr<const std::array<After, kDramCommands>> after_;  // by the earlier command
+  std::vector<std::uint64_t> ready_;
+  std::vector<Window> windows_;
 };
 
 inline void DramTiming::issue(DramCommand command, std::uint32_t bank, std::uint64_t cycle) {
-  After& after = after_[static_cast<std::size_t>(command)];
-  const std::uint32_t own = group_of_[bank];
+  const After& after = (*after_)[static_cast<std::size_t>(command)];
+  const std::uint32_t own = bank >> bank_bits_;
   for (std::uint32_t i = 0; i < after.count; ++i) {
     const Delay& delay = after.delays[i];
-    std::uint64_t& ready = ready_[delay.base + delay.per_bank * bank + delay.per_group * own];
+    std::uint64_t& ready = ready_[delay.base + (bank & delay.bank_mask) + (own & delay.group_mask)];
     ready = std::max(ready, cycle + delay.distance);
   }
-  for (const Delay& delay : after.other_groups) {
-    for (std::uint32_t group = 0; group < bank_groups_; ++group) {
-      std::uint64_t& ready = ready_[delay.base + group];
-      if (group != own) ready = std::max(ready, cycle + delay.distance);
-    }
-  }
-  for (Window& window : after.windows) pass_window(window, cycle);
+  if (after.others || after.windows) pass_rare(after, command, bank, cycle);
 }
 
 }  // namespace lightcone::hardware

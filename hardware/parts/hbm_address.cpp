@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hardware/parts/hbm_address.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "sim/base/error.h"
 
 namespace lightcone::hardware {
 namespace {
+
+constexpr std::uint32_t kLineBits = 7;  // a line of the L2 cache: 128 bytes
 
 std::uint32_t bits_of(std::uint64_t count) {
   LIGHTCONE_ASSERT(std::has_single_bit(count));
@@ -45,7 +48,8 @@ std::uint32_t HbmAddressMap::rotation(std::uint64_t run) const {
 HbmBankMap::HbmBankMap(const HbmSpec& spec)
     : burst_bits_(bits_of(spec.access.count())),
       group_bits_(bits_of(spec.bank_groups)),
-      column_bits_(bits_of(spec.page.count() / spec.access.count())),
-      bank_bits_(bits_of(spec.banks_per_group)) {}
+      bank_bits_(bits_of(spec.banks_per_group)),
+      line_bits_(std::max(burst_bits_, std::min(kLineBits, bits_of(spec.page.count())))),
+      column_bits_(bits_of(spec.page.count()) - line_bits_) {}
 
 }  // namespace lightcone::hardware

@@ -16,6 +16,26 @@ std::uint32_t take_lowest(std::uint64_t& banks) {
   banks &= banks - 1;
   return bank;
 }
+// Rules between bursts of one direction are kept by the bus slots, those within a bank group by the table as well.
+bool kept_by_slots(const TimingRule& rule) {
+  return rule.from == rule.to && rule.scope == RuleScope::other_bank_group &&
+         (rule.from == DramCommand::read || rule.from == DramCommand::write);
+}
+
+std::vector<TimingRule> rules_between_requests(const HbmTiming& timing) {
+  std::vector<TimingRule> rules = timing_rules(timing);
+  std::erase_if(rules, kept_by_slots);
+  return rules;
+}
+
+std::uint32_t burst_distance(const HbmTiming& timing, RuleScope scope) {
+  std::uint32_t distance = 0;
+  for (const TimingRule& rule : timing_rules(timing)) {
+    if (rule.from == DramCommand::read && rule.to == DramCommand::read && rule.scope == scope) distance = rule.distance;
+  }
+  return distance;
+}
+
 Direction opposite(Direction d) { return d == Direction::read ? Direction::write : Direction::read; }
 
 template <class Combine>
@@ -40,18 +60,18 @@ HbmChannel::HbmChannel(const HbmSpec& spec, std::uint64_t refresh_phase)
       map_(spec),
       banks_(spec.bank_groups * spec.banks_per_group),
       banks_per_group_(spec.banks_per_group),
-      burst_bytes_(static_cast<std::uint32_t>(spec.access.count())),
+      burst_bits_(static_cast<std::uint32_t>(std::countr_zero(spec.access.count()))),
       depth_(spec.queue_depth),
-      high_watermark_(std::max<std::uint64_t>(1, depth_ / 2)),
-      low_watermark_(depth_ * 5 / 16),
+      high_watermark_(std::max<std::uint64_t>(1, kWriteDepths * depth_ * 3 / 4)),
+      low_watermark_(kWriteDepths * depth_ / 4),
       per_bank_refresh_(spec.per_bank_refresh),
-      timing_(timing_rules(spec.timing), spec.bank_groups, spec.banks_per_group),
-      queue_(2 * depth_ * std::max(1u, kLargestRequest / burst_bytes_)),
-      requests_(2 * depth_),
+      timing_(rules_between_requests(spec.timing), spec.bank_groups, spec.banks_per_group),
+      bus_(burst_distance(spec.timing, RuleScope::other_bank_group),
+           burst_distance(spec.timing, RuleScope::same_bank_group)),
+      queue_((1 + kWriteDepths) * depth_, banks_),
+      tags_((1 + kWriteDepths) * depth_),
       refresh_due_((spec.per_bank_refresh ? spec.timing.nREFIpb : spec.timing.nREFI) + refresh_phase) {
-  LIGHTCONE_ASSERT(depth_ > 0 && 2 * depth_ * (kLargestRequest / burst_bytes_ + 1) < HbmQueue::kNone);
-  for (std::size_t i = 0; i < requests_.size(); ++i) requests_[i].next_free = static_cast<std::uint16_t>(i + 1);
-  buffered_writes_.reserve(depth_);
+  LIGHTCONE_ASSERT(depth_ > 0 && (1 + kWriteDepths) * depth_ < HbmQueue::kNone);
 }
 
 void HbmChannel::accept(const HbmRequest& request, std::uint64_t now) {
@@ -60,16 +80,11 @@ void HbmChannel::accept(const HbmRequest& request, std::uint64_t now) {
   if (idle()) catch_up_idle(now);
   advance(now);
   const Direction direction = request.write ? Direction::write : Direction::read;
-  const std::uint32_t bursts = (request.bytes + burst_bytes_ - 1) / burst_bytes_;
-  const std::uint16_t slot = free_request_;
-  free_request_ = requests_[slot].next_free;
-  requests_[slot] = {request.tag, request.bytes, static_cast<std::uint16_t>(bursts), 0};
-  for (std::uint32_t i = 0; i < bursts; ++i) {
-    const BankPlace place = map_.place(request.local_address + std::uint64_t{i} * burst_bytes_);
-    const std::uint32_t bank = place.bank_group * banks_per_group_ + place.bank;
-    const bool hit = queue_.add(direction, bank, place.row, slot);
-    hit ? consider_column(bank) : consider_row(bank);
-  }
+  const BankPlace place = map_.place(request.local_address);
+  const std::uint32_t bank = place.bank_group * banks_per_group_ + place.bank;
+  const std::uint16_t slot = queue_.add(direction, bank, place.row, request.bytes);
+  tags_[slot] = request.tag;
+  queue_.open_row(bank) == place.row ? consider_column(bank) : consider_row(bank);
   ++waiting_[static_cast<std::size_t>(direction)];
   if (request.write) buffered_writes_.push_back({request.tag, now});
 }
@@ -119,7 +134,7 @@ void HbmChannel::choose_direction() {
   if (direction_ == Direction::read) {
     turn = writes >= high_watermark_ || (reads == 0 && writes > 0);
   } else {
-    turn = writes == 0 || (reads > 0 && (writes <= low_watermark_ || drained_ >= depth_));
+    turn = writes == 0 || (reads > 0 && (writes <= low_watermark_ || drained_ >= kWriteDepths * depth_));
   }
   if (!turn) return;
   direction_ = opposite(direction_);
@@ -132,11 +147,7 @@ void HbmChannel::choose_direction() {
 // First ready, then first come. Columns: the row hit that can use the data bus soonest. Rows: the activation or
 // precharge that is possible soonest.
 void HbmChannel::refresh_choices() {
-  if (column_.stale) {
-    column_ = {};
-    column_.stale = false;
-    search<true>(column_, banks_for_columns(), column_command(), direction_);
-  }
+  if (column_.stale) search_columns();
   // A row command that went out meanwhile may have pushed the others back.
   activate_.stale |= activate_.cycle < timing_.earliest_in_channel(activate_.command);
   precharge_.stale |= precharge_.cycle < timing_.earliest_in_channel(DramCommand::precharge);
@@ -144,32 +155,37 @@ void HbmChannel::refresh_choices() {
   if (precharge_.stale) search_rows(precharge_, DramCommand::precharge, queue_.open_banks());
 }
 
-// The soonest command to one of `banks` for the oldest of their bursts (row hits or others) of one direction.
-template <bool kHits>
-void HbmChannel::search(Choice& choice, std::uint64_t banks, DramCommand command, Direction direction) const {
-  std::uint64_t best_cycle = choice.cycle, best_order = choice.order;
-  std::uint32_t best_bank = DramTiming::kMaxBanks;
-  while (banks != 0) {
+// No request can use the bus before its next free slot, so all banks that are ready by then are equals.
+void HbmChannel::search_columns() {
+  column_ = {};
+  column_.stale = false;
+  const DramCommand command = column_command();
+  const std::uint64_t soonest = bus_.first_free(std::max(clock_, timing_.earliest_in_channel(command)));
+  for (std::uint64_t banks = banks_for_columns(); banks != 0;) {
     const std::uint32_t bank = take_lowest(banks);
-    const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
-    if (cycle > best_cycle) continue;
-    const std::uint64_t order =
-        kHits ? queue_.oldest_hit(direction, bank).order : queue_.oldest_other(direction, bank).order;
-    if (cycle == best_cycle && order >= best_order) continue;
-    best_cycle = cycle;
-    best_order = order;
-    best_bank = bank;
+    const std::uint64_t cycle = std::max(soonest, timing_.earliest_in_bank(command, bank));
+    if (cycle <= column_.cycle) column_.consider(cycle, queue_.oldest_hit(direction_, bank).order, bank, command);
   }
-  if (best_bank != DramTiming::kMaxBanks) choice = {best_cycle, best_order, best_bank, command, false};
+  if (column_.cycle != soonest && column_.cycle != kNever) column_.cycle = bus_.first_free(column_.cycle);
 }
 
 void HbmChannel::search_rows(Choice& choice, DramCommand command, std::uint64_t side) {
   choice = {};
   choice.stale = false;
+  choice.command = command;
   side &= ~refreshing_;
-  search<false>(choice, banks_for_own_rows() & side, command, direction_);
-  search<false>(choice, banks_read_ahead() & side, command, Direction::read);
+  search_rows(choice, command, banks_for_own_rows() & side, direction_);
+  search_rows(choice, command, banks_read_ahead() & side, Direction::read);
   if (refreshing_ != 0) consider_row(static_cast<std::uint32_t>(std::countr_zero(refreshing_)));
+}
+
+void HbmChannel::search_rows(Choice& choice, DramCommand command, std::uint64_t banks, Direction direction) const {
+  const std::uint64_t soonest = std::max(clock_, timing_.earliest_in_channel(command));
+  while (banks != 0) {
+    const std::uint32_t bank = take_lowest(banks);
+    const std::uint64_t cycle = std::max(soonest, timing_.earliest_in_bank(command, bank));
+    if (cycle <= choice.cycle) choice.consider(cycle, queue_.oldest_other(direction, bank).order, bank, command);
+  }
 }
 
 std::uint64_t HbmChannel::banks_for_columns() const {
@@ -191,11 +207,18 @@ std::uint64_t HbmChannel::banks_read_ahead() const {
   return queue_.other_banks(Direction::read) & ~queue_.hit_banks(Direction::read) & ~used;
 }
 
+// The request that an activation of the bank would serve.
+const WaitingRequest& HbmChannel::wants_row(std::uint32_t bank) const {
+  const bool own = (queue_.other_banks(direction_) & bit(bank)) != 0;
+  return queue_.oldest_other(own ? direction_ : opposite(direction_), bank);
+}
+
 void HbmChannel::consider_column(std::uint32_t bank) {
   if (column_.stale || (banks_for_columns() & bit(bank)) == 0) return;
   const DramCommand command = column_command();
   const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
-  column_.consider(cycle, queue_.oldest_hit(direction_, bank).order, bank, command);
+  if (cycle > column_.cycle) return;
+  column_.consider(bus_.first_free(cycle), queue_.oldest_hit(direction_, bank).order, bank, command);
 }
 
 void HbmChannel::consider_row(std::uint32_t bank) {
@@ -205,12 +228,12 @@ void HbmChannel::consider_row(std::uint32_t bank) {
   const bool refresh = (refreshing_ & bit(bank)) != 0;
   DramCommand command = DramCommand::precharge;
   if (!open) command = refresh ? DramCommand::refresh_bank : DramCommand::activate;
-  std::uint64_t order = 0;  // a refresh goes before any burst
+  const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
   if (!refresh) {
-    const bool own = (queue_.other_banks(direction_) & bit(bank)) != 0;
-    order = queue_.oldest_other(own ? direction_ : opposite(direction_), bank).order;
+    choice.consider(cycle, wants_row(bank).order, bank, command);
+  } else if (cycle <= choice.cycle) {  // a refresh goes before any request
+    choice = {cycle, choice.order, static_cast<std::uint8_t>(bank), command, false};
   }
-  choice.consider(std::max(clock_, timing_.earliest(command, bank)), order, bank, command);
 }
 
 void HbmChannel::issue(DramCommand command, std::uint32_t bank, std::uint32_t row, std::uint64_t cycle) {
@@ -218,38 +241,46 @@ void HbmChannel::issue(DramCommand command, std::uint32_t bank, std::uint32_t ro
   if (listener_) listener_({command, bank, row, cycle});
 }
 
+// All bursts of a request: the cycles of the later ones follow from the first.
 void HbmChannel::issue_column(std::vector<HbmCompletion>& done) {
-  const auto [cycle, order, bank, command, stale] = column_;
-  issue(command, bank, queue_.open_row(bank), cycle);
-  finish_burst(queue_.pop_hit(direction_, bank), cycle, done);
-  stats_.data_bus_cycles += timing_values_.nBL;
-  if ((fresh_banks_ & bit(bank)) == 0) ++stats_.row_hits;
+  const std::uint32_t bank = column_.bank;
+  const std::uint16_t slot = queue_.pop_hit(direction_, bank);
+  const WaitingRequest& request = queue_.at(slot);
+  const std::uint32_t bursts = (request.bytes + (1u << burst_bits_) - 1) >> burst_bits_;
+  const std::uint64_t last = bus_.take(column_.cycle, bursts);
+  timing_.issue(column_.command, bank, last);
+  if (listener_) {
+    for (std::uint64_t cycle = column_.cycle; cycle <= last; cycle += bus_.stride()) {
+      listener_({column_.command, bank, request.row, cycle});
+    }
+  }
+  stats_.data_bus_cycles += std::uint64_t{bursts} * timing_values_.nBL;
+  stats_.row_hits += bursts - ((fresh_banks_ & bit(bank)) != 0);
   fresh_banks_ &= ~bit(bank);
   column_.stale = true;
   if ((queue_.other_banks(direction_) & bit(bank)) != 0 &&
-      order > queue_.oldest_other(direction_, bank).order + kOvertakeDepths * depth_) {
+      older(queue_.oldest_other(direction_, bank).order + static_cast<std::uint32_t>(kOvertakeDepths * depth_),
+            request.order)) {
     starved_banks_ |= bit(bank);
   }
-  // Its precharge is later now; and it may want another row: no hit is left, or an older burst starves.
+  finish(slot, last, done);
+  // Its precharge is later now; and it may want another row: no hit is left, or an older request starves.
   if (precharge_.bank == bank) precharge_.stale = true;
   consider_row(bank);
 }
 
-void HbmChannel::finish_burst(std::uint16_t slot, std::uint64_t cycle, std::vector<HbmCompletion>& done) {
-  Request& request = requests_[slot];
-  if (--request.bursts_left != 0) return;
+void HbmChannel::finish(std::uint16_t slot, std::uint64_t last_burst, std::vector<HbmCompletion>& done) {
+  const std::uint32_t bytes = queue_.at(slot).bytes;
+  --waiting_[static_cast<std::size_t>(direction_)];
   if (direction_ == Direction::read) {
-    done.push_back({request.tag, cycle + timing_values_.nCL + timing_values_.nBL});
+    done.push_back({tags_[slot], last_burst + timing_values_.nCL + timing_values_.nBL});
     ++stats_.reads;
-    stats_.bytes_read += request.bytes;
+    stats_.bytes_read += bytes;
   } else {
     ++stats_.writes;
     ++drained_;
-    stats_.bytes_written += request.bytes;
+    stats_.bytes_written += bytes;
   }
-  --waiting_[static_cast<std::size_t>(direction_)];
-  request.next_free = free_request_;
-  free_request_ = slot;
 }
 
 void HbmChannel::issue_precharge() {
@@ -275,8 +306,7 @@ void HbmChannel::issue_activate() {
     conflict_banks_ &= ~bit(bank);
     return;
   }
-  const bool own = (queue_.other_banks(direction_) & bit(bank)) != 0;
-  const std::uint32_t row = queue_.oldest_other(own ? direction_ : opposite(direction_), bank).row;
+  const std::uint32_t row = wants_row(bank).row;
   issue(command, bank, row, cycle);
   queue_.open(bank, row);
   ++stats_.activates;

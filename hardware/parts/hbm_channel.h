@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One HBM pseudo-channel with its memory controller: open-page FR-FCFS over a command queue, banks and buses held to
-// the JEDEC timing table (dram_timing.h), a write buffer drained in batches, all-bank or per-bank refresh. Sources:
-// JESD235D, JESD238; FR-FCFS (Rixner et al., ISCA 2000); batched write draining as in USIMM and Ramulator 2. Not
-// modelled: ECC, forwarding from the write buffer to reads, temperature-dependent refresh, power-down.
+// the JEDEC timing table (dram_timing.h), a write buffer drained in batches, all-bank or per-bank refresh. A request
+// lies in one row and is decided as a whole; the cycles of its bursts follow (burst_slots.h). Sources: JESD235D,
+// JESD238; FR-FCFS (Rixner et al., ISCA 2000); batched write draining as in USIMM and Ramulator 2. Not modelled: ECC,
+// forwarding from the write buffer to reads, temperature-dependent refresh, power-down.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "hardware/parts/burst_slots.h"
 #include "hardware/parts/dram_timing.h"
 #include "hardware/parts/hbm_address.h"
 #include "hardware/parts/hbm_queue.h"
@@ -18,7 +20,7 @@ namespace lightcone::hardware {
 
 struct HbmRequest {
   std::uint64_t local_address;  // bytes, within this pseudo-channel, a multiple of `bytes`
-  std::uint32_t bytes;          // 32, 64 or 128, within one page
+  std::uint32_t bytes;          // up to 128, within one line of 128 bytes
   bool write;
   std::uint64_t tag;  // returned with the completion
 };
@@ -57,17 +59,20 @@ class HbmChannel {
  public:
   // Commands are decided this far ahead of the cycle ticked (CK), as a controller's pipeline does; their issue cycles
   // stay exact. It saves ticks: a request that arrives meanwhile competes for the later slots only.
-  static constexpr std::uint64_t kDecideAhead = 8;
+  static constexpr std::uint64_t kDecideAhead = 16;
   // All-bank refreshes that a busy channel lets accumulate and then issues back to back; JEDEC allows up to 8.
   static constexpr std::uint64_t kRefreshBatch = 2;
-  // Row hits overtake an older burst for another row of their bank until they are younger by this many queue depths.
+  // Row hits overtake an older request for another row of their bank until they are younger by this many queue depths.
   static constexpr std::uint64_t kOvertakeDepths = 8;
+
+  // Writes that the buffer holds, in queue depths; it stands for the dirty lines that the L2 cache can hold back.
+  static constexpr std::uint64_t kWriteDepths = 2;
 
   // `refresh_phase` shifts the refreshes of this channel against its neighbours' (CK, below nREFI).
   explicit HbmChannel(const HbmSpec& spec, std::uint64_t refresh_phase = 0);
 
-  // Room for `queue_depth` reads, and in the write buffer for as many writes.
-  [[nodiscard]] bool can_accept() const { return waiting_[0] < depth_ && waiting_[1] < depth_; }
+  // Room for `queue_depth` reads, and in the write buffer for kWriteDepths as many writes.
+  [[nodiscard]] bool can_accept() const { return waiting_[0] < depth_ && waiting_[1] < kWriteDepths * depth_; }
   // Takes the request; `now` must not go back. The channel wants a tick at `now` or as soon as it may be.
   void accept(const HbmRequest& request, std::uint64_t now);
 
@@ -76,28 +81,23 @@ class HbmChannel {
   std::uint64_t tick(std::uint64_t now, std::vector<HbmCompletion>& done);
 
   [[nodiscard]] const HbmStats& stats() const { return stats_; }
-  // Called for every command in order of decision; for tests and traces.
+  // Called for every command, one per burst, in order of decision (the bursts of two requests may interleave); for
+  // tests and traces.
   void listen(std::function<void(const IssuedCommand&)> listener) { listener_ = std::move(listener); }
 
  private:
-  struct Request {
-    std::uint64_t tag;
-    std::uint32_t bytes;
-    std::uint16_t bursts_left;
-    std::uint16_t next_free;
-  };
-  // The command to give next among those of one kind: the soonest, the one for the oldest burst among equals. It is
+  // The command to give next among those of one kind: the soonest, the one for the oldest request among equals. It is
   // kept between decisions and searched anew (`stale`) only when the event just passed can have changed it.
   struct Choice {
     std::uint64_t cycle = kNever;
-    std::uint64_t order = kNever;
-    std::uint32_t bank = 0;
+    std::uint32_t order = 0;
+    std::uint8_t bank = DramTiming::kMaxBanks;
     DramCommand command = DramCommand::read;
     bool stale = true;
 
-    void consider(std::uint64_t new_cycle, std::uint64_t new_order, std::uint32_t new_bank, DramCommand new_command) {
-      if (new_cycle > cycle || (new_cycle == cycle && new_order >= order)) return;
-      *this = {new_cycle, new_order, new_bank, new_command, false};
+    void consider(std::uint64_t new_cycle, std::uint32_t new_order, std::uint32_t new_bank, DramCommand new_command) {
+      if (new_cycle > cycle || (new_cycle == cycle && !older(new_order, order))) return;
+      *this = {new_cycle, new_order, static_cast<std::uint8_t>(new_bank), new_command, false};
     }
   };
 
@@ -105,17 +105,18 @@ class HbmChannel {
   void choose_direction();
   void refresh_choices();
   void all_stale() { column_.stale = activate_.stale = precharge_.stale = true; }
-  template <bool kHits>
-  void search(Choice& choice, std::uint64_t banks, DramCommand command, Direction direction) const;
+  void search_columns();
   void search_rows(Choice& choice, DramCommand command, std::uint64_t side);
+  void search_rows(Choice& choice, DramCommand command, std::uint64_t banks, Direction direction) const;
   void consider_column(std::uint32_t bank);
   void consider_row(std::uint32_t bank);
   [[nodiscard]] std::uint64_t banks_for_columns() const;
   [[nodiscard]] std::uint64_t banks_for_rows() const;
   [[nodiscard]] std::uint64_t banks_for_own_rows() const;
   [[nodiscard]] std::uint64_t banks_read_ahead() const;
+  [[nodiscard]] const WaitingRequest& wants_row(std::uint32_t bank) const;
   void issue_column(std::vector<HbmCompletion>& done);
-  void finish_burst(std::uint16_t slot, std::uint64_t cycle, std::vector<HbmCompletion>& done);
+  void finish(std::uint16_t slot, std::uint64_t last_burst, std::vector<HbmCompletion>& done);
   void issue_precharge();
   void issue_activate();
   void issue(DramCommand command, std::uint32_t bank, std::uint32_t row, std::uint64_t cycle);
@@ -135,16 +136,16 @@ class HbmChannel {
   const HbmBankMap map_;
   const std::uint32_t banks_;
   const std::uint32_t banks_per_group_;
-  const std::uint32_t burst_bytes_;
+  const std::uint32_t burst_bits_;  // of a byte in a burst
   const std::uint64_t depth_;
   const std::uint64_t high_watermark_, low_watermark_;  // buffered writes that start and end a drain
   const bool per_bank_refresh_;
 
   // State.
   DramTiming timing_;
+  BurstSlots bus_;
   HbmQueue queue_;
-  std::vector<Request> requests_;
-  std::uint16_t free_request_ = 0;
+  std::vector<std::uint64_t> tags_;    // by the request's slot
   std::uint64_t waiting_[2] = {0, 0};  // requests by direction
   std::vector<HbmCompletion> buffered_writes_;
   std::uint64_t clock_ = 0;  // no command is decided before this cycle any more

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Speed of the HBM model: 64-byte requests per CPU-second, and the bandwidth they see, over the channels of a GPU.
+// Speed of the HBM model: requests per CPU-second, and the bandwidth they see, over the channels of a GPU.
+// bench_hbm [requests [pattern]]
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <random>
+#include <string_view>
 #include <vector>
 
 #include "hardware/parts/hbm_address.h"
@@ -22,16 +25,42 @@ struct Lane {
   std::vector<HbmRequest> requests;  // in order
 };
 
+struct Pattern {
+  const char* name;
+  std::uint32_t bytes;
+  bool random;
+  std::uint32_t write_every;  // 0: none
+  bool copy;                  // the writes are a stream of their own
+};
+constexpr Pattern kPatterns[] = {{"sequential", 64, false, 0, false}, {"sequential128", 128, false, 0, false},
+                                 {"random", 64, true, 0, false},      {"random32", 32, true, 0, false},
+                                 {"random33%w", 64, true, 3, false},  {"33%writes", 64, false, 3, false},
+                                 {"copy", 64, false, 2, true},        {"copy128", 128, false, 2, true}};
+
+std::vector<HbmRequest> requests_of(const Pattern& pattern, std::size_t count) {
+  std::mt19937_64 generator(1);
+  std::vector<HbmRequest> requests(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool write = pattern.write_every != 0 && i % pattern.write_every == pattern.write_every - 1;
+    std::uint64_t address = i * pattern.bytes;
+    if (pattern.copy) address = i / 2 * pattern.bytes + (i % 2 << 36);
+    if (pattern.random) address = generator() % (std::uint64_t{1} << 34) / pattern.bytes * pattern.bytes;
+    requests[i] = {address, pattern.bytes, write, 0};
+  }
+  return requests;
+}
+
 // Every channel gets its share of the addresses, keeps its queue full, and runs to the end.
-void run(const char* name, const HbmPreset& preset, std::uint32_t channels,
-         const std::vector<std::uint64_t>& addresses) {
+void run(const Pattern& pattern, const HbmPreset& preset, std::uint32_t channels,
+         const std::vector<HbmRequest>& requests) {
   HbmSpec spec;
   apply(preset, spec);
   const HbmAddressMap map(channels, Bytes(256));
   std::vector<Lane> lanes(channels, Lane(spec));
-  for (const std::uint64_t address : addresses) {
-    const HbmAddressMap::Place place = map.place(address);
-    lanes[place.channel].requests.push_back({place.local, 64, false, 0});
+  for (HbmRequest request : requests) {
+    const HbmAddressMap::Place place = map.place(request.local_address);
+    request.local_address = place.local;
+    lanes[place.channel].requests.push_back(request);
   }
   std::vector<HbmCompletion> done;
   std::uint64_t end = 0, completed = 0, ticks = 0;
@@ -56,26 +85,21 @@ void run(const char* name, const HbmPreset& preset, std::uint32_t channels,
   const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   std::uint64_t data = 0;
   for (const Lane& lane : lanes) data += lane.channel.stats().data_bus_cycles;
-  std::printf("%-16s %4u channels  %-10s  %6.2f M requests per CPU-second  %5.1f %% of peak  %.2f ticks per request\n",
-              preset.name.data(), channels, name, static_cast<double>(completed) / seconds / 1e6,
+  std::printf("%-16s %4u channels  %-13s  %6.2f M requests per CPU-second  %5.1f %% of peak  %.2f ticks per request\n",
+              preset.name.data(), channels, pattern.name, static_cast<double>(completed) / seconds / 1e6,
               100.0 * static_cast<double>(data) / static_cast<double>(end) / channels,
               static_cast<double>(ticks) / static_cast<double>(completed));
 }
 
 }  // namespace
 
-int main() {
-  constexpr std::size_t kRequests = 2'000'000;
-  std::vector<std::uint64_t> sequential(kRequests), random(kRequests);
-  std::mt19937_64 generator(1);
-  for (std::size_t i = 0; i < kRequests; ++i) {
-    sequential[i] = i * 64;
-    random[i] = generator() % (std::uint64_t{1} << 34) / 64 * 64;
-  }
-  for (const HbmPreset& preset : {kHbm2Preset, kHbm3Preset}) {
-    for (const std::uint32_t channels : {16u, 80u, 160u}) {
-      run("sequential", preset, channels, sequential);
-      run("random", preset, channels, random);
+int main(int argc, char** argv) {
+  const std::size_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 2'000'000;
+  for (const Pattern& pattern : kPatterns) {
+    if (argc > 2 && std::string_view(argv[2]) != pattern.name) continue;
+    const std::vector<HbmRequest> requests = requests_of(pattern, count);
+    for (const HbmPreset& preset : {kHbm2Preset, kHbm3Preset}) {
+      for (const std::uint32_t channels : {16u, 80u, 160u}) run(pattern, preset, channels, requests);
     }
   }
 }
