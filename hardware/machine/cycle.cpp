@@ -52,14 +52,14 @@ Played whole_kernel(GpuCore& core, const TileProgram& program, const GpuSpec& gp
   const CoreSnapshot seen = core.snapshot(core.end());
   out.end_cycle = static_cast<double>(core.end());
   out.sum = seen;
-  if (core.scheduler().completed() == core.scheduler().total()) return out;
+  if (!core.scheduler().needs_extrapolation()) return out;
 
   const Extrapolation rest = core.scheduler().extrapolate(core.end());
   out.simulated_fraction = rest.simulated_fraction;
   const auto& rounds = core.rounds();
-  LIGHTCONE_ASSERT(rounds.size() >= 2);
-  const CoreSnapshot& last = rounds.back();
-  const CoreSnapshot& before = rounds[rounds.size() - 2];
+  const bool two_rounds = rounds.size() >= 2;
+  const CoreSnapshot& last = two_rounds ? rounds.back() : seen;
+  const CoreSnapshot before = two_rounds ? rounds[rounds.size() - 2] : CoreSnapshot{};
   // The rest, in units of the last round: from the items that are still to be loaded for.
   const ProgramTotals exact = totals(program);
   const double round_bytes = last.loaded_bytes + last.stored_bytes - before.loaded_bytes - before.stored_bytes;

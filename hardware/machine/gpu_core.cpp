@@ -19,6 +19,16 @@ double resident_share(const TileProgram& program, const L2Spec& l2) {
   return std::clamp(2 - footprint / one_partition, 0.0, 1.0);
 }
 
+// When loops leave iterations out, what a wave of CTAs touches shrinks; the cache shrinks with it, so that the next
+// wave finds about the share of it that it would have found. Not below half: what the CTAs of one wave share at a time
+// does not shrink.
+L2Spec shrunk(L2Spec spec, double played_share) {
+  const std::uint64_t set = std::uint64_t{spec.slices} * spec.ways * spec.line.count();
+  const double capacity = spec.capacity.real() * std::max(played_share, 0.5);
+  spec.capacity = Bytes(std::max<std::uint64_t>(static_cast<std::uint64_t>(capacity) / set, 1) * set);
+  return spec;
+}
+
 double written_share(const TileProgram& program) {
   double footprint = 0, written = 0;
   for (const Tensor& tensor : program.tensors) {
@@ -35,10 +45,10 @@ GpuCore::GpuCore(const TileProgram& program, const GpuSpec& gpu, const EvaluateO
       options_(options),
       hbm_(gpu.hbm, *this),
       crossbar_(gpu.noc),
-      l2_(gpu.l2, crossbar_, wheel_, *this),
       resident_(occupancy(program, gpu.sm)),
       slots_(resident_ * gpu.sm_count),
       scheduler_(program, slots_, !options.exact, options.sampling_tolerance),
+      l2_(shrunk(gpu.l2, scheduler_.played_share()), crossbar_, wheel_, *this),
       next_round_(std::min<std::uint64_t>(slots_, scheduler_.total())) {
   LIGHTCONE_ASSERT(resident_ > 0 && resident_ <= 64);
   place_tensors();

@@ -67,10 +67,10 @@ class GpuCore : public engine::DomainModel, private MemoryPort, private HbmListe
   HbmDevice hbm_;
   CoreWheel wheel_;
   Crossbar crossbar_;
-  L2Cache l2_;
   std::uint32_t resident_;
   std::uint32_t slots_;
   CtaScheduler scheduler_;
+  L2Cache l2_;
   GridCounters counters_;
   Server dispatch_;
   std::uint64_t stores_under_way_ = 0;

@@ -16,10 +16,57 @@ CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool
       sample_(sample),
       tolerance_(tolerance),
       total_(program.cta_count()),
-      slot_since_(slots, 0) {
+      skip_(program.groups.size(), 0),
+      spare_(program.groups.size(), 0),
+      slot_used_(slots, 0),
+      slot_first_(slots, 0),
+      slot_since_(slots, 0),
+      slot_skipped_(slots, 0) {
   LIGHTCONE_ASSERT(slots > 0);
   slots_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, total_));
   next_judgement_ = 2 * std::size_t{slots_};
+  if (sample) plan_skips();
+}
+
+namespace {
+// Loops of one level only, so that every role of the class can leave out the same number of iterations.
+bool has_flat_loops(const CtaClass& cta_class) {
+  for (const Role& role : cta_class.roles) {
+    int depth = 0;
+    for (const Op& op : role.ops) {
+      if (std::holds_alternative<LoopBegin>(op) && ++depth > 1) return false;
+      if (std::holds_alternative<LoopEnd>(op)) --depth;
+    }
+  }
+  return true;
+}
+}  // namespace
+
+void CtaScheduler::plan_skips() {
+  double iterations = 0, played = 0;
+  for (std::size_t g = 0; g < program_.groups.size(); ++g) {
+    const CtaGroup& group = program_.groups[g];
+    std::int64_t shortest = 0;
+    for (const LoopRange& loop : group.loops) {
+      if (loop.count > 0) shortest = shortest == 0 ? loop.count : std::min(shortest, loop.count);
+    }
+    const std::int64_t skip = shortest - kLoopHead - kLoopTail;
+    const bool flat = has_flat_loops(program_.classes[group.cta_class]);
+    if (skip >= kLeastSkip && flat) skip_[g] = skip;
+    spare_[g] = flat ? std::max<std::int64_t>(shortest - skip_[g] - kLoopHead, 0) : 0;
+    const auto count = static_cast<double>(group.count());
+    iterations += count * static_cast<double>(std::max<std::int64_t>(shortest, 1));
+    played += count * static_cast<double>(std::max<std::int64_t>(shortest - skip_[g], 1));
+  }
+  played_share_ = iterations > 0 ? played / iterations : 1;
+  staggered_ = total_ >= kManyRounds * std::uint64_t{slots_};
+}
+
+std::int64_t CtaScheduler::skipped_iterations(std::uint32_t group, std::uint32_t slot, bool first) const {
+  if (!first || !staggered_) return skip_[group];
+  // A fixed pseudo-random share of what can still be left out.
+  const auto hash = static_cast<std::int64_t>((slot * 2654435761u) >> 16);
+  return skip_[group] + hash % (spare_[group] + 1);
 }
 
 std::optional<WorkItem> CtaScheduler::next() {
@@ -31,7 +78,11 @@ std::optional<WorkItem> CtaScheduler::next() {
   return WorkItem{group_, coordinates(program_.groups[group_], in_group_++), handed_out_++};
 }
 
-void CtaScheduler::started(std::uint32_t slot, engine::Cycle now) { slot_since_[slot] = now; }
+void CtaScheduler::started(std::uint32_t slot, engine::Cycle now) {
+  if (slot_used_[slot] != 0) return;
+  slot_used_[slot] = 1;
+  slot_since_[slot] = slot_first_[slot] = now;
+}
 
 double CtaScheduler::length(std::uint32_t group) const {
   const CtaGroup& g = program_.groups[group];
@@ -39,8 +90,9 @@ double CtaScheduler::length(std::uint32_t group) const {
          static_cast<double>(g.loops[0].count == 0 ? g.loops[1].count : 0);
 }
 
-void CtaScheduler::finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now) {
-  records_.push_back(ItemRecord{slot, item.group, static_cast<double>(now - slot_since_[slot]), now});
+void CtaScheduler::finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now, double skipped) {
+  records_.push_back(ItemRecord{slot, item.group, static_cast<double>(now - slot_since_[slot]) + skipped, now});
+  slot_skipped_[slot] += skipped;
   slot_since_[slot] = now;
   if (sample_ && !steady_ && records_.size() >= next_judgement_ && remaining() > slots_) judge();
 }
@@ -60,6 +112,13 @@ CtaScheduler::CostModel CtaScheduler::fit(std::size_t first) const {
   if (spread <= 1e-9 * n * sxx || n < 2) return {sy / n, 0};
   const double slope = std::max(0.0, (n * sxy - sx * sy) / spread);
   return {(sy - slope * sx) / n, slope};
+}
+
+bool CtaScheduler::uneven() const {
+  for (std::uint32_t g = 1; g < program_.groups.size(); ++g) {
+    if (length(g) != length(0)) return true;
+  }
+  return false;
 }
 
 // A round is as many finished items as there are slots. The kernel is steady when the latest round took the same time
@@ -93,26 +152,32 @@ Extrapolation CtaScheduler::extrapolate(engine::Cycle now) const {
   for (std::uint32_t g = 0; g < program_.groups.size(); ++g) {
     whole += cost(g) * static_cast<double>(program_.groups[g].count());
   }
-  out.simulated_fraction = std::min(1.0, played / whole);
+  out.simulated_fraction = std::min(1.0, played / whole) * played_share_;
 
   // What is left: items under way end when their slot's item is due; the others follow in order, each on the slot
-  // that is free first.
+  // that is free first. When items of different lengths left iterations out, they met in another order than they
+  // would have: then the whole grid is scheduled anew.
+  const bool anew = played_share_ < 1 && uneven();
   std::vector<double> free;
-  free.reserve(slots_);
   std::vector<std::uint64_t> done_per_group(program_.groups.size(), 0);
-  for (const ItemRecord& record : records_) ++done_per_group[record.group];
-  std::uint64_t left = total_ - records_.size();
-  for (std::uint32_t slot = 0; slot < slots_; ++slot) free.push_back(static_cast<double>(slot_since_[slot]));
+  for (const ItemRecord& record : records_) done_per_group[record.group] += anew ? 0 : 1;
+  std::uint64_t left = anew ? total_ : total_ - records_.size();
+  for (std::size_t slot = 0; slot < slot_used_.size(); ++slot) {
+    if (slot_used_[slot] == 0) continue;
+    free.push_back(anew ? static_cast<double>(slot_first_[slot])
+                        : static_cast<double>(slot_since_[slot]) + slot_skipped_[slot]);
+  }
   std::make_heap(free.begin(), free.end(), std::greater<>());
   for (std::uint32_t g = 0; g < program_.groups.size() && left > 0; ++g) {
     std::uint64_t count = program_.groups[g].count() - done_per_group[g];
     const double each = cost(g);
     // Whole rounds of equal items move every slot by the same amount.
-    if (count > 4 * std::uint64_t{slots_}) {
-      const std::uint64_t rounds = count / slots_ - 2;
+    const std::uint64_t width = free.size();
+    if (count > 4 * width) {
+      const std::uint64_t rounds = count / width - 2;
       for (double& f : free) f += each * static_cast<double>(rounds);
-      count -= rounds * slots_;
-      left -= rounds * slots_;
+      count -= rounds * width;
+      left -= rounds * width;
     }
     for (; count > 0; --count, --left) {
       std::pop_heap(free.begin(), free.end(), std::greater<>());

@@ -41,11 +41,24 @@ class CtaScheduler {
 
   [[nodiscard]] std::optional<WorkItem> next();
   void started(std::uint32_t slot, engine::Cycle now);
-  void finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now);
+  // `skipped`: cycles that the item would have taken for the loop iterations it left out.
+  void finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now, double skipped);
+
+  // Long loops reach a steady state inside one CTA: after kLoopHead iterations this many are left out, in every role
+  // alike, and their time is taken from the second half of the head. 0: the loops of this group are played in full.
+  static constexpr std::int64_t kLoopHead = 56, kLoopTail = 8, kLeastSkip = 32, kManyRounds = 6;
+  // `first` item of a slot: in a grid of many rounds the slots drift apart until their phases are spread over the whole
+  // loop; their first items are shortened by different amounts, so that this state is there after one round.
+  [[nodiscard]] std::int64_t skipped_iterations(std::uint32_t group, std::uint32_t slot, bool first) const;
+  // Of all loop iterations of the grid, the share that is played.
+  [[nodiscard]] double played_share() const { return played_share_; }
   [[nodiscard]] std::uint64_t remaining() const { return total_ - handed_out_; }
   [[nodiscard]] std::uint64_t completed() const { return records_.size(); }
+  [[nodiscard]] std::uint32_t slots() const { return slots_; }
   [[nodiscard]] std::uint64_t total() const { return total_; }
 
+  // Whether the time of the last simulated cycle is not the whole story.
+  [[nodiscard]] bool needs_extrapolation() const { return staggered_ || played_share_ < 1 || completed() < total(); }
   // True once successive rounds of items agree within the tolerance and enough of the grid is left to be worth it.
   [[nodiscard]] bool steady() const { return steady_; }
   [[nodiscard]] Extrapolation extrapolate(engine::Cycle now) const;
@@ -54,6 +67,8 @@ class CtaScheduler {
   // Length of an item in iterations of its loops: what its time grows with.
   [[nodiscard]] double length(std::uint32_t group) const;
   void judge();
+  void plan_skips();
+  [[nodiscard]] bool uneven() const;  // items of different lengths
 
   struct CostModel {
     double fixed = 0, per_iteration = 0;
@@ -69,7 +84,14 @@ class CtaScheduler {
   std::uint64_t handed_out_ = 0;
   std::uint32_t group_ = 0;
   std::uint64_t in_group_ = 0;
-  std::vector<engine::Cycle> slot_since_;
+  std::vector<std::int64_t> skip_;   // per group
+  std::vector<std::int64_t> spare_;  // per group: iterations beyond the head that are still played
+  double played_share_ = 1;
+  bool staggered_ = false;
+  std::vector<std::uint8_t> slot_used_;
+  std::vector<engine::Cycle> slot_first_;  // when its first item was launched
+  std::vector<engine::Cycle> slot_since_;  // when its latest item ended
+  std::vector<double> slot_skipped_;       // cycles that the slot's finished items left out
   std::vector<ItemRecord> records_;
   std::size_t next_judgement_ = 0;
   bool steady_ = false;

@@ -116,6 +116,8 @@ void L2Cache::start_fetch(engine::Cycle now, std::uint32_t slice, const Asker& a
   fetch.wanted.sectors = copy ? missing : burst_covering(missing);
   fetch.slice = static_cast<std::uint16_t>(slice);
   wait_for(fetch, asker);
+  // The line takes its place at once, empty; so others that ask for it meanwhile find it near the front of its set.
+  install(now, slice, copy ? fetch.wanted.local | kCopyBit : fetch.wanted.local, 0, false);
   under_way_.insert(key(fetch.wanted.line, copy), index);
   const double start = s.data.serve(static_cast<double>(now), 1);  // the tag look-up takes the pipeline one cycle
   const double known = start + spec_.hit_latency.real();

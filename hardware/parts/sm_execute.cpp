@@ -37,14 +37,25 @@ auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta& cta, RoleState
     return Step::next;
   }
   role.iterations_left[op.loop] = range.count;
+  role.iterations_done[op.loop] = 0;
   role.loop_start[op.loop] = role.pc;
   role.loop_stack[role.loop_depth++] = op.loop;
   return Step::next;
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta&, RoleState& role, const LoopEnd&) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const LoopEnd&) -> Step {
   const std::uint8_t loop = role.loop_stack[role.loop_depth - 1u];
   ++value(role, loop);
+  const std::int64_t done = ++role.iterations_done[loop];
+  if (done == CtaScheduler::kLoopHead / 2) role.half_head = static_cast<double>(now);
+  if (done == CtaScheduler::kLoopHead) {
+    const std::int64_t skip = iterations_to_skip(cta, role);
+    if (skip > 0) {
+      role.period = (static_cast<double>(now) - role.half_head) / (CtaScheduler::kLoopHead / 2.0);
+      role.iterations_left[loop] -= skip;
+      value(role, loop) += skip;
+    }
+  }
   if (--role.iterations_left[loop] > 0) {
     role.pc = role.loop_start[loop];
   } else {

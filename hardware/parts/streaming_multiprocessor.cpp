@@ -84,6 +84,8 @@ void StreamingMultiprocessor::launch(engine::Cycle now, std::uint32_t slot) {
   cta.first_item = 0;
   cta.no_more = false;
   cta.starting = true;
+  cta.skipped.assign(1, 0);
+  gpu_.scheduler.started(global_slot(slot), now);
   ++resident_now_;
   const double start =
       gpu_.dispatch.serve(static_cast<double>(now), gpu_.gpu.launch.cta_dispatch_cycles) + spec_.cta_launch.real();
@@ -131,6 +133,7 @@ void StreamingMultiprocessor::begin_item(engine::Cycle, ResidentCta& cta, RoleSt
   role.finished = false;
   role.pc = 0;
   role.loop_depth = 0;
+  role.period = 0;
   role.values = VarValues{};
   for (std::size_t c = 0; c < 4; ++c) role.values[static_cast<std::size_t>(Var::cta0) + c] = item.coordinates[c];
   role.values[static_cast<std::size_t>(Var::loop0)] = group.loops[0].first;
@@ -164,7 +167,13 @@ void StreamingMultiprocessor::run(engine::Cycle now, std::uint32_t slot, std::ui
 
 void StreamingMultiprocessor::role_finished(engine::Cycle now, ResidentCta& cta, RoleState& role) {
   const std::size_t place = role.item - cta.first_item;
-  if (--cta.roles_left[place] == 0) item_finished(now, cta, cta.items[place]);
+  // Iterations left out cost what they cost the role that is the last to finish.
+  if (role.period > 0) {
+    cta.skipped[place] = role.period * static_cast<double>(iterations_to_skip(cta, role));
+  }
+  if (--cta.roles_left[place] == 0) {
+    gpu_.scheduler.finished(global_slot(cta.slot), cta.items[place], now, cta.skipped[place]);
+  }
   ++role.item;
   role.finished = true;
   if (!gpu_.program.persistent) return;
@@ -172,6 +181,7 @@ void StreamingMultiprocessor::role_finished(engine::Cycle now, ResidentCta& cta,
     if (const std::optional<WorkItem> item = gpu_.scheduler.next()) {
       cta.items.push_back(*item);
       cta.roles_left.push_back(static_cast<std::uint32_t>(cta.roles.size()));
+      cta.skipped.push_back(0);
     } else {
       cta.no_more = true;
     }
@@ -180,12 +190,14 @@ void StreamingMultiprocessor::role_finished(engine::Cycle now, ResidentCta& cta,
   while (!cta.roles_left.empty() && cta.roles_left.front() == 0 && cta.items.size() > 1) {
     cta.items.pop_front();
     cta.roles_left.erase(cta.roles_left.begin());
+    cta.skipped.erase(cta.skipped.begin());
     ++cta.first_item;
   }
 }
 
-void StreamingMultiprocessor::item_finished(engine::Cycle now, ResidentCta& cta, const WorkItem& item) {
-  gpu_.scheduler.finished(index_ * static_cast<std::uint32_t>(slots_.size()) + cta.slot, item, now);
+std::int64_t StreamingMultiprocessor::iterations_to_skip(const ResidentCta& cta, const RoleState& role) const {
+  const WorkItem& item = cta.items[role.item - cta.first_item];
+  return gpu_.scheduler.skipped_iterations(item.group, global_slot(cta.slot), item.index < gpu_.scheduler.slots());
 }
 
 void StreamingMultiprocessor::on_role_wake(engine::Cycle now, std::uint32_t slot, std::uint32_t number) {

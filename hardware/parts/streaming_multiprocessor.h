@@ -124,7 +124,10 @@ class StreamingMultiprocessor {
   void wake_waiting(engine::Cycle now, ResidentCta& cta, Waiting why, std::size_t pipe);
   void begin_item(engine::Cycle now, ResidentCta& cta, RoleState& role);
   void role_finished(engine::Cycle now, ResidentCta& cta, RoleState& role);
-  void item_finished(engine::Cycle now, ResidentCta& cta, const WorkItem& item);
+  [[nodiscard]] std::int64_t iterations_to_skip(const ResidentCta& cta, const RoleState& role) const;
+  [[nodiscard]] std::uint32_t global_slot(std::uint32_t slot) const {
+    return index_ * static_cast<std::uint32_t>(slots_.size()) + slot;
+  }
 
   // Starts a box transfer; returns false when the box is clipped to nothing.
   bool start_transfer(engine::Cycle now, ResidentCta& cta, RoleState& role, const Box& box, CopyPath path, bool store,

@@ -63,6 +63,10 @@ Picoseconds run_until_idle() {
   return now();
 }
 
-void stop() { sc_core::sc_stop(); }
+void stop() {
+  // Stopping is how a run ends here, nothing to tell the user about.
+  sc_core::sc_report_handler::set_actions("/OSCI/SystemC", sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
+  sc_core::sc_stop();
+}
 
 }  // namespace lightcone::engine
