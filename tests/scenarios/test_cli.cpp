@@ -52,7 +52,7 @@ TEST_CASE("run prints a summary, writes a folder, and the later commands read it
   REQUIRE(nlohmann::json::parse(lightcone("explain --json " + folder).out).is_object());
 }
 
-TEST_CASE("--set changes the machine and a wrong path suggests the right one") {
+TEST_CASE("a set value changes the machine and a wrong path suggests the right one") {
   const Program lightcone;
   const std::string out = " --json --out " + (lightcone.folder() / "run").string();
   const std::string decode = "run llama3_8b_decode_h100" + kFast;
