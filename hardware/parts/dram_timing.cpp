@@ -71,37 +71,46 @@ bool covered_in_own_group(const TimingRule& other, const std::vector<TimingRule>
 DramTiming::DramTiming(const std::vector<TimingRule>& rules, std::uint32_t bank_groups, std::uint32_t banks_per_group)
     : bank_groups_(bank_groups),
       bank_bits_(static_cast<std::uint32_t>(std::countr_zero(banks_per_group))),
-      first_bank_(static_cast<std::uint32_t>(kGroups) + bank_groups),
-      row_(first_bank_ + bank_groups * banks_per_group),
-      ready_(row_ * kDramCommands, 0) {
+      first_bank_(kGroups + bank_groups),
+      row_(first_bank_ + bank_groups * banks_per_group) {
   LIGHTCONE_ASSERT(std::has_single_bit(bank_groups) && bank_groups <= kMaxGroups);
   LIGHTCONE_ASSERT(std::has_single_bit(banks_per_group) && bank_groups * banks_per_group <= kMaxBanks);
   auto table = std::make_shared<std::array<After, kDramCommands>>();
-  for (const TimingRule& rule : rules) {
-    After& after = (*table)[static_cast<std::size_t>(rule.from)];
-    const auto delay = [&](std::size_t column, std::uint8_t bank_mask, std::uint8_t group_mask) {
-      return Delay{rule.distance, static_cast<std::uint16_t>(row_of(rule.to) + column), bank_mask, group_mask};
-    };
-    const auto add = [&after](const Delay& kept) {
-      LIGHTCONE_ASSERT(after.count < after.delays.size());
-      after.delays[after.count++] = kept;
-    };
-    if (rule.window > 1) {
-      LIGHTCONE_ASSERT(rule.scope == RuleScope::channel);
-      windows_.push_back({rule.from, rule.to, rule.distance, 0, std::vector<std::uint64_t>(rule.window, 0)});
-      after.windows = true;
-    } else if (rule.scope == RuleScope::same_bank) {
-      add(delay(first_bank_, 0xFF, 0));
-    } else if (rule.scope == RuleScope::same_bank_group) {
-      add(delay(kGroups, 0, 0xFF));
-    } else if (rule.scope == RuleScope::channel || covered_in_own_group(rule, rules)) {
-      add(delay(0, 0, 0));
-    } else {
-      after.other_groups.push_back(delay(kGroups, 0, 0));
-      after.others = true;
+  for (std::size_t from = 0; from < kDramCommands; ++from) {
+    After& after = (*table)[from];
+    std::vector<Delay> channel, group, bank;
+    for (const TimingRule& rule : rules) {
+      if (static_cast<std::size_t>(rule.from) != from) continue;
+      const auto row = static_cast<std::uint32_t>(row_of(rule.to));
+      if (rule.window > 1) {
+        LIGHTCONE_ASSERT(rule.scope == RuleScope::channel);
+        windows_.push_back({rule.from, rule.to, rule.distance, 0, std::vector<std::uint64_t>(rule.window, 0)});
+        after.windows = true;
+      } else if (rule.scope == RuleScope::same_bank) {
+        bank.push_back({rule.distance, row + first_bank_});
+      } else if (rule.scope == RuleScope::same_bank_group) {
+        group.push_back({rule.distance, row + kGroups});
+      } else if (rule.scope == RuleScope::channel || covered_in_own_group(rule, rules)) {
+        channel.push_back({rule.distance, row});
+      } else {
+        after.other_groups.push_back({rule.distance, row + kGroups});
+        after.others = true;
+      }
     }
+    sort(after, channel, group, bank);
   }
   after_ = std::move(table);
+}
+
+void DramTiming::sort(After& after, const std::vector<Delay>& channel, const std::vector<Delay>& group,
+                      const std::vector<Delay>& bank) {
+  after.channel_end = static_cast<std::uint32_t>(channel.size());
+  after.group_end = after.channel_end + static_cast<std::uint32_t>(group.size());
+  after.bank_end = after.group_end + static_cast<std::uint32_t>(bank.size());
+  LIGHTCONE_ASSERT(after.bank_end <= after.delays.size());
+  std::copy(channel.begin(), channel.end(), after.delays.begin());
+  std::copy(group.begin(), group.end(), after.delays.begin() + after.channel_end);
+  std::copy(bank.begin(), bank.end(), after.delays.begin() + after.group_end);
 }
 
 void DramTiming::pass_rare(const After& after, DramCommand command, std::uint32_t bank, std::uint64_t cycle) {

@@ -65,7 +65,7 @@ class DramTiming {
  private:
   // The earliest cycles lie in one array: a row per command, in it one for the channel, then one per bank group, then
   // one per bank.
-  static constexpr std::size_t kGroups = 1;
+  static constexpr std::uint32_t kGroups = 1;
   // A rule over the last `window` commands of one kind: the cycles of those commands, oldest at `next`.
   struct Window {
     DramCommand from, to;
@@ -75,38 +75,44 @@ class DramTiming {
   };
   void pass_window(Window& window, std::uint64_t cycle);
 
-  // What one command delays: the entry `base` + (bank & bank_mask) + (bank group & group_mask).
+  // What one command delays, the entries for the channel first, then those for its bank group, then those for its bank.
+  // Rules for the other bank groups that cannot be kept once for the channel are rare and kept apart.
   struct Delay {
     std::uint32_t distance;
-    std::uint16_t base;
-    std::uint8_t bank_mask, group_mask;
+    std::uint32_t base;  // of the entry, to which the number of the bank group or bank is added
   };
-  // Rules for the other bank groups that cannot be kept once for the channel are rare and kept apart.
   struct After {
-    std::uint32_t count = 0;
+    std::uint32_t channel_end = 0, group_end = 0, bank_end = 0;
     bool others = false, windows = false;
     std::array<Delay, 12> delays{};
     std::vector<Delay> other_groups;
   };
+  static void sort(After& after, const std::vector<Delay>& channel, const std::vector<Delay>& group,
+                   const std::vector<Delay>& bank);
   [[nodiscard]] std::size_t row_of(DramCommand command) const { return row_ * static_cast<std::size_t>(command); }
   void pass_rare(const After& after, DramCommand command, std::uint32_t bank, std::uint64_t cycle);
 
   std::uint32_t bank_groups_;
   std::uint32_t bank_bits_;  // of a bank's number within its group
   std::uint32_t first_bank_, row_;
-  std::shared_ptr<const std::array<After, kDramCommands>> after_;  // by the earlier command
-  std::vector<std::uint64_t> ready_;
+  std::uint64_t banks_of_a_group_;                                                         // one bit each
+  std::uint64_t first_group_banks_;                                                        // one bit each
+  std::shared_ptr<const std::array<After, kDramCommands>> after_;                          // by the earlier command
+  std::array<std::uint64_t, (kGroups + kMaxGroups + kMaxBanks) * kDramCommands> ready_{};  // used up to row_ * commands
   std::vector<Window> windows_;
 };
 
 inline void DramTiming::issue(DramCommand command, std::uint32_t bank, std::uint64_t cycle) {
   const After& after = (*after_)[static_cast<std::size_t>(command)];
-  const std::uint32_t own = bank >> bank_bits_;
-  for (std::uint32_t i = 0; i < after.count; ++i) {
-    const Delay& delay = after.delays[i];
-    std::uint64_t& ready = ready_[delay.base + (bank & delay.bank_mask) + (own & delay.group_mask)];
-    ready = std::max(ready, cycle + delay.distance);
-  }
+  const std::uint32_t group = bank >> bank_bits_;
+  const auto delay = [&](std::uint32_t i, std::uint32_t place) {
+    std::uint64_t& ready = ready_[after.delays[i].base + place];
+    ready = std::max(ready, cycle + after.delays[i].distance);
+  };
+  std::uint32_t i = 0;
+  for (; i < after.channel_end; ++i) delay(i, 0);
+  for (; i < after.group_end; ++i) delay(i, group);
+  for (; i < after.bank_end; ++i) delay(i, bank);
   if (after.others || after.windows) pass_rare(after, command, bank, cycle);
 }
 

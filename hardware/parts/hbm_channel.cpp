@@ -68,7 +68,7 @@ HbmChannel::HbmChannel(const HbmSpec& spec, std::uint64_t refresh_phase)
       timing_(rules_between_requests(spec.timing), spec.bank_groups, spec.banks_per_group),
       bus_(burst_distance(spec.timing, RuleScope::other_bank_group),
            burst_distance(spec.timing, RuleScope::same_bank_group)),
-      queue_((1 + kWriteDepths) * depth_, banks_),
+      queue_((1 + kWriteDepths) * depth_),
       tags_((1 + kWriteDepths) * depth_),
       refresh_due_((spec.per_bank_refresh ? spec.timing.nREFIpb : spec.timing.nREFI) + refresh_phase) {
   LIGHTCONE_ASSERT(depth_ > 0 && (1 + kWriteDepths) * depth_ < HbmQueue::kNone);
@@ -82,9 +82,12 @@ void HbmChannel::accept(const HbmRequest& request, std::uint64_t now) {
   const Direction direction = request.write ? Direction::write : Direction::read;
   const BankPlace place = map_.place(request.local_address);
   const std::uint32_t bank = place.bank_group * banks_per_group_ + place.bank;
+  // Only the first in its list can change a choice: the others are younger than one that was considered.
+  const bool hit = queue_.open_row(bank) == place.row;
+  const bool first = ((hit ? queue_.hit_banks(direction) : queue_.other_banks(direction)) & bit(bank)) == 0;
   const std::uint16_t slot = queue_.add(direction, bank, place.row, request.bytes);
-  tags_[slot] = request.tag;
-  queue_.open_row(bank) == place.row ? consider_column(bank) : consider_row(bank);
+  if (!request.write) tags_[slot] = request.tag;
+  if (first) hit ? consider_column(bank) : consider_row(bank);
   ++waiting_[static_cast<std::size_t>(direction)];
   if (request.write) buffered_writes_.push_back({request.tag, now});
 }
@@ -148,44 +151,47 @@ void HbmChannel::choose_direction() {
 // precharge that is possible soonest.
 void HbmChannel::refresh_choices() {
   if (column_.stale) search_columns();
-  // A row command that went out meanwhile may have pushed the others back.
-  activate_.stale |= activate_.cycle < timing_.earliest_in_channel(activate_.command);
-  precharge_.stale |= precharge_.cycle < timing_.earliest_in_channel(DramCommand::precharge);
   if (activate_.stale) search_rows(activate_, DramCommand::activate, ~queue_.open_banks());
   if (precharge_.stale) search_rows(precharge_, DramCommand::precharge, queue_.open_banks());
 }
 
 // No request can use the bus before its next free slot, so all banks that are ready by then are equals.
 void HbmChannel::search_columns() {
-  column_ = {};
-  column_.stale = false;
   const DramCommand command = column_command();
   const std::uint64_t soonest = bus_.first_free(std::max(clock_, timing_.earliest_in_channel(command)));
-  for (std::uint64_t banks = banks_for_columns(); banks != 0;) {
-    const std::uint32_t bank = take_lowest(banks);
-    const std::uint64_t cycle = std::max(soonest, timing_.earliest_in_bank(command, bank));
-    if (cycle <= column_.cycle) column_.consider(cycle, queue_.oldest_hit(direction_, bank).order, bank, command);
-  }
+  column_ = soonest_of(banks_for_columns(), command, soonest,
+                       [this](std::uint32_t bank) { return queue_.hit_order(direction_, bank); });
   if (column_.cycle != soonest && column_.cycle != kNever) column_.cycle = bus_.first_free(column_.cycle);
 }
 
 void HbmChannel::search_rows(Choice& choice, DramCommand command, std::uint64_t side) {
-  choice = {};
-  choice.stale = false;
-  choice.command = command;
   side &= ~refreshing_;
-  search_rows(choice, command, banks_for_own_rows() & side, direction_);
-  search_rows(choice, command, banks_read_ahead() & side, Direction::read);
+  const std::uint64_t soonest = std::max(clock_, timing_.earliest_in_channel(command));
+  choice = soonest_of(banks_for_own_rows() & side, command, soonest,
+                      [this](std::uint32_t bank) { return queue_.other_order(direction_, bank); });
+  if (const std::uint64_t ahead = banks_read_ahead() & side; ahead != 0) {
+    const Choice other = soonest_of(ahead, command, soonest,
+                                    [this](std::uint32_t bank) { return queue_.other_order(Direction::read, bank); });
+    choice.consider(other.cycle, other.order, other.bank, command);
+  }
   if (refreshing_ != 0) consider_row(static_cast<std::uint32_t>(std::countr_zero(refreshing_)));
 }
 
-void HbmChannel::search_rows(Choice& choice, DramCommand command, std::uint64_t banks, Direction direction) const {
-  const std::uint64_t soonest = std::max(clock_, timing_.earliest_in_channel(command));
-  while (banks != 0) {
+// The bank of `banks` that is ready soonest, but not before `soonest`; among equals the one with the oldest request.
+// One key per bank (wait, age, bank) keeps the search free of branches, which would be hard to predict.
+template <class OrderOf>
+HbmChannel::Choice HbmChannel::soonest_of(std::uint64_t banks, DramCommand command, std::uint64_t soonest,
+                                          OrderOf order_of) const {
+  if (banks == 0) return {kNever, 0, DramTiming::kMaxBanks, command, false};
+  const std::uint32_t oldest = queue_.last_order() - (1u << 31);  // below that of every request that waits
+  std::uint64_t best = ~std::uint64_t{0};
+  do {
     const std::uint32_t bank = take_lowest(banks);
-    const std::uint64_t cycle = std::max(soonest, timing_.earliest_in_bank(command, bank));
-    if (cycle <= choice.cycle) choice.consider(cycle, queue_.oldest_other(direction, bank).order, bank, command);
-  }
+    const std::uint64_t wait = std::max(soonest, timing_.earliest_in_bank(command, bank)) - soonest;
+    best = std::min(best, wait << 40 | std::uint64_t{order_of(bank) - oldest} << 8 | bank);
+  } while (banks != 0);
+  return {soonest + (best >> 40), static_cast<std::uint32_t>(best >> 8) + oldest, static_cast<std::uint8_t>(best),
+          command, false};
 }
 
 std::uint64_t HbmChannel::banks_for_columns() const {
@@ -218,7 +224,7 @@ void HbmChannel::consider_column(std::uint32_t bank) {
   const DramCommand command = column_command();
   const std::uint64_t cycle = std::max(clock_, timing_.earliest(command, bank));
   if (cycle > column_.cycle) return;
-  column_.consider(bus_.first_free(cycle), queue_.oldest_hit(direction_, bank).order, bank, command);
+  column_.consider(bus_.first_free(cycle), queue_.hit_order(direction_, bank), bank, command);
 }
 
 void HbmChannel::consider_row(std::uint32_t bank) {
@@ -234,6 +240,12 @@ void HbmChannel::consider_row(std::uint32_t bank) {
   } else if (cycle <= choice.cycle) {  // a refresh goes before any request
     choice = {cycle, choice.order, static_cast<std::uint8_t>(bank), command, false};
   }
+}
+
+// A row command that went out pushes the choices for the other row commands back; they are kept.
+void HbmChannel::delay_row_choices() {
+  activate_.cycle = std::max(activate_.cycle, timing_.earliest_in_channel(activate_.command));
+  precharge_.cycle = std::max(precharge_.cycle, timing_.earliest_in_channel(DramCommand::precharge));
 }
 
 void HbmChannel::issue(DramCommand command, std::uint32_t bank, std::uint32_t row, std::uint64_t cycle) {
@@ -259,14 +271,14 @@ void HbmChannel::issue_column(std::vector<HbmCompletion>& done) {
   fresh_banks_ &= ~bit(bank);
   column_.stale = true;
   if ((queue_.other_banks(direction_) & bit(bank)) != 0 &&
-      older(queue_.oldest_other(direction_, bank).order + static_cast<std::uint32_t>(kOvertakeDepths * depth_),
+      older(queue_.other_order(direction_, bank) + static_cast<std::uint32_t>(kOvertakeDepths * depth_),
             request.order)) {
     starved_banks_ |= bit(bank);
   }
   finish(slot, last, done);
   // Its precharge is later now; and it may want another row: no hit is left, or an older request starves.
   if (precharge_.bank == bank) precharge_.stale = true;
-  consider_row(bank);
+  if ((queue_.hit_banks(direction_) & ~(starved_banks_ | refreshing_) & bit(bank)) == 0) consider_row(bank);
 }
 
 void HbmChannel::finish(std::uint16_t slot, std::uint64_t last_burst, std::vector<HbmCompletion>& done) {
@@ -292,6 +304,7 @@ void HbmChannel::issue_precharge() {
   if ((refreshing_ & bit(bank)) == 0) conflict_banks_ |= bit(bank);
   precharge_.stale = true;
   if (column_.bank == bank) column_.stale = true;
+  delay_row_choices();
   consider_row(bank);
 }
 
@@ -301,6 +314,7 @@ void HbmChannel::issue_activate() {
   activate_.stale = true;
   if (command == DramCommand::refresh_bank) {
     issue(command, bank, 0, cycle);
+    delay_row_choices();
     ++stats_.refreshes;
     refreshing_ = 0;
     conflict_banks_ &= ~bit(bank);
@@ -308,6 +322,7 @@ void HbmChannel::issue_activate() {
   }
   const std::uint32_t row = wants_row(bank).row;
   issue(command, bank, row, cycle);
+  delay_row_choices();
   queue_.open(bank, row);
   ++stats_.activates;
   ++((conflict_banks_ & bit(bank)) != 0 ? stats_.row_conflicts : stats_.row_misses);

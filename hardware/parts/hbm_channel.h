@@ -107,7 +107,9 @@ class HbmChannel {
   void all_stale() { column_.stale = activate_.stale = precharge_.stale = true; }
   void search_columns();
   void search_rows(Choice& choice, DramCommand command, std::uint64_t side);
-  void search_rows(Choice& choice, DramCommand command, std::uint64_t banks, Direction direction) const;
+  template <class OrderOf>
+  [[nodiscard]] Choice soonest_of(std::uint64_t banks, DramCommand command, std::uint64_t soonest,
+                                  OrderOf order_of) const;
   void consider_column(std::uint32_t bank);
   void consider_row(std::uint32_t bank);
   [[nodiscard]] std::uint64_t banks_for_columns() const;
@@ -119,6 +121,7 @@ class HbmChannel {
   void finish(std::uint16_t slot, std::uint64_t last_burst, std::vector<HbmCompletion>& done);
   void issue_precharge();
   void issue_activate();
+  void delay_row_choices();
   void issue(DramCommand command, std::uint32_t bank, std::uint32_t row, std::uint64_t cycle);
   void refresh_all_banks(std::uint64_t count);
   void start_bank_refresh();

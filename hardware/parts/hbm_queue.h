@@ -29,7 +29,7 @@ class HbmQueue {
   static constexpr std::uint16_t kNone = 0xFFFF;
   static constexpr std::uint32_t kClosed = 0xFFFFFFFF;  // no row open
 
-  HbmQueue(std::size_t requests, std::uint32_t banks) : pool_(requests), banks_(banks) {
+  explicit HbmQueue(std::size_t requests) : pool_(requests) {
     for (std::size_t i = 0; i < requests; ++i) {
       pool_[i].next = i + 1 < requests ? static_cast<std::uint16_t>(i + 1) : kNone;
     }
@@ -46,12 +46,17 @@ class HbmQueue {
   }
 
   // The oldest request of the bank in that list; the list must not be empty.
-  [[nodiscard]] const WaitingRequest& oldest_hit(Direction d, std::uint32_t bank) const {
-    return pool_[banks_[bank].list[kHits][index(d)].head];
-  }
   [[nodiscard]] const WaitingRequest& oldest_other(Direction d, std::uint32_t bank) const {
     return pool_[banks_[bank].list[kOthers][index(d)].head];
   }
+  // Their ages.
+  [[nodiscard]] std::uint32_t hit_order(Direction d, std::uint32_t bank) const {
+    return oldest_[kHits][index(d)][bank];
+  }
+  [[nodiscard]] std::uint32_t other_order(Direction d, std::uint32_t bank) const {
+    return oldest_[kOthers][index(d)][bank];
+  }
+  [[nodiscard]] std::uint32_t last_order() const { return order_; }  // of the request added last
   // Banks (one bit each) with requests for their open row, and with requests for another row.
   [[nodiscard]] std::uint64_t hit_banks(Direction d) const { return used_[kHits][index(d)]; }
   [[nodiscard]] std::uint64_t other_banks(Direction d) const { return used_[kOthers][index(d)]; }
@@ -64,7 +69,11 @@ class HbmQueue {
     List& list = banks_[bank].list[kHits][index(d)];
     const std::uint16_t slot = list.head;
     list.head = pool_[slot].next;
-    if (list.head == kNone) used_[kHits][index(d)] &= ~bit(bank);
+    if (list.head == kNone) {
+      used_[kHits][index(d)] &= ~bit(bank);
+    } else {
+      oldest_[kHits][index(d)][bank] = pool_[list.head].order;
+    }
     pool_[slot].next = free_;
     free_ = slot;
     return slot;
@@ -76,12 +85,14 @@ class HbmQueue {
 
  private:
   enum Kind : std::uint8_t { kHits, kOthers };
+  template <class T>
+  using ByKindAndDirection = std::array<std::array<T, 2>, 2>;
   struct List {
     std::uint16_t head = kNone;
     std::uint16_t tail = kNone;
   };
   struct Bank {
-    std::array<std::array<List, 2>, 2> list{};  // by kind and direction
+    ByKindAndDirection<List> list{};
     std::uint32_t open_row = kClosed;
   };
   static std::size_t index(Direction d) { return static_cast<std::size_t>(d); }
@@ -92,6 +103,7 @@ class HbmQueue {
     if (list.head == kNone) {
       list.head = slot;
       used_[kind][index(d)] |= bit(bank);
+      oldest_[kind][index(d)][bank] = pool_[slot].order;
     } else {
       pool_[list.tail].next = slot;
     }
@@ -104,11 +116,12 @@ class HbmQueue {
   }
 
   std::vector<WaitingRequest> pool_;
-  std::vector<Bank> banks_;
+  std::array<Bank, DramTiming::kMaxBanks> banks_{};
   std::uint16_t free_ = 0;
   std::uint32_t order_ = 0;
   std::uint64_t open_banks_ = 0;
-  std::array<std::array<std::uint64_t, 2>, 2> used_{};  // by kind and direction
+  ByKindAndDirection<std::uint64_t> used_{};  // banks, one bit each, whose list is not empty
+  ByKindAndDirection<std::array<std::uint32_t, DramTiming::kMaxBanks>> oldest_{};  // of the lists not empty
 };
 
 inline void HbmQueue::open(std::uint32_t bank, std::uint32_t row) {

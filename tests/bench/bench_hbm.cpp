@@ -34,7 +34,7 @@ struct Pattern {
 };
 constexpr Pattern kPatterns[] = {{"sequential", 64, false, 0, false}, {"sequential128", 128, false, 0, false},
                                  {"random", 64, true, 0, false},      {"random32", 32, true, 0, false},
-                                 {"random33%w", 64, true, 3, false},  {"33%writes", 64, false, 3, false},
+                                 {"random33w", 64, true, 3, false},   {"third_writes", 64, false, 3, false},
                                  {"copy", 64, false, 2, true},        {"copy128", 128, false, 2, true}};
 
 std::vector<HbmRequest> requests_of(const Pattern& pattern, std::size_t count) {
