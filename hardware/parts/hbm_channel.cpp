@@ -253,17 +253,24 @@ void HbmChannel::issue(DramCommand command, std::uint32_t bank, std::uint32_t ro
   if (listener_) listener_({command, bank, row, cycle});
 }
 
-// All bursts of a request: the cycles of the later ones follow from the first.
+// A train of bursts from one row: a request and, up to a line's worth, those that follow it in its list. The cycles of
+// the later bursts follow from the first.
 void HbmChannel::issue_column(std::vector<HbmCompletion>& done) {
-  const std::uint32_t bank = column_.bank;
-  const std::uint16_t slot = queue_.pop_hit(direction_, bank);
-  const WaitingRequest& request = queue_.at(slot);
-  const std::uint32_t bursts = (request.bytes + (1u << burst_bits_) - 1) >> burst_bits_;
-  const std::uint64_t last = bus_.take(column_.cycle, bursts);
-  timing_.issue(column_.command, bank, last);
+  const auto [cycle, order, bank, command, stale] = column_;
+  std::uint32_t bursts = 0;
+  std::uint32_t left = kLargestRequest;
+  do {
+    const std::uint16_t slot = queue_.pop_hit(direction_, bank);
+    const std::uint32_t bytes = queue_.at(slot).bytes;
+    left -= bytes;
+    bursts += (bytes + (1u << burst_bits_) - 1) >> burst_bits_;
+    finish(slot, cycle + std::uint64_t{bursts - 1} * bus_.stride(), done);
+  } while ((queue_.hit_banks(direction_) & bit(bank)) != 0 && queue_.oldest_hit(direction_, bank).bytes <= left);
+  const std::uint64_t last = bus_.take(cycle, bursts);
+  timing_.issue(command, bank, last);
   if (listener_) {
-    for (std::uint64_t cycle = column_.cycle; cycle <= last; cycle += bus_.stride()) {
-      listener_({column_.command, bank, request.row, cycle});
+    for (std::uint64_t at = cycle; at <= last; at += bus_.stride()) {
+      listener_({command, bank, queue_.open_row(bank), at});
     }
   }
   stats_.data_bus_cycles += std::uint64_t{bursts} * timing_values_.nBL;
@@ -271,17 +278,16 @@ void HbmChannel::issue_column(std::vector<HbmCompletion>& done) {
   fresh_banks_ &= ~bit(bank);
   column_.stale = true;
   if ((queue_.other_banks(direction_) & bit(bank)) != 0 &&
-      older(queue_.other_order(direction_, bank) + static_cast<std::uint32_t>(kOvertakeDepths * depth_),
-            request.order)) {
+      older(queue_.other_order(direction_, bank) + static_cast<std::uint32_t>(kOvertakeDepths * depth_), order)) {
     starved_banks_ |= bit(bank);
   }
-  finish(slot, last, done);
   // Its precharge is later now; and it may want another row: no hit is left, or an older request starves.
   if (precharge_.bank == bank) precharge_.stale = true;
   if ((queue_.hit_banks(direction_) & ~(starved_banks_ | refreshing_) & bit(bank)) == 0) consider_row(bank);
 }
 
-void HbmChannel::finish(std::uint16_t slot, std::uint64_t last_burst, std::vector<HbmCompletion>& done) {
+// `last_burst`: the cycle of its column command.
+inline void HbmChannel::finish(std::uint16_t slot, std::uint64_t last_burst, std::vector<HbmCompletion>& done) {
   const std::uint32_t bytes = queue_.at(slot).bytes;
   --waiting_[static_cast<std::size_t>(direction_)];
   if (direction_ == Direction::read) {

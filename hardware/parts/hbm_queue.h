@@ -46,6 +46,9 @@ class HbmQueue {
   }
 
   // The oldest request of the bank in that list; the list must not be empty.
+  [[nodiscard]] const WaitingRequest& oldest_hit(Direction d, std::uint32_t bank) const {
+    return pool_[banks_[bank].list[kHits][index(d)].head];
+  }
   [[nodiscard]] const WaitingRequest& oldest_other(Direction d, std::uint32_t bank) const {
     return pool_[banks_[bank].list[kOthers][index(d)].head];
   }
