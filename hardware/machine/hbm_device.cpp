@@ -16,11 +16,9 @@ HbmDevice::HbmDevice(const HbmSpec& spec, HbmListener& listener)
     : one_way_(spec.controller_latency / 2),
       listener_(listener),
       addresses_(spec.pseudo_channels(), kInterleave),
+      channels_(spec.pseudo_channels(), HbmChannel(spec)),
       inbox_(spec.pseudo_channels()),
-      wake_(spec.pseudo_channels(), engine::kNever) {
-  channels_.reserve(spec.pseudo_channels());
-  for (std::uint32_t i = 0; i < spec.pseudo_channels(); ++i) channels_.emplace_back(spec);
-}
+      wake_(spec.pseudo_channels(), engine::kNever) {}
 
 void HbmDevice::request(std::uint64_t address, std::uint32_t bytes, bool write, std::uint64_t tag, Picoseconds time) {
   const HbmAddressMap::Place place = addresses_.place(address);

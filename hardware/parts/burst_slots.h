@@ -10,20 +10,17 @@
 #include <array>
 #include <cstdint>
 
-#include "sim/base/error.h"
-
 namespace lightcone::hardware {
 
 class BurstSlots {
  public:
   static constexpr std::uint32_t kMaxLanes = 8;
 
-  // CK between bursts of different bank groups, and of the same one.
+  // CK between bursts of different bank groups, and of the same one. Slots are widened where they would be too many.
   BurstSlots(std::uint32_t other_group, std::uint32_t same_group)
-      : slot_(std::max(1u, other_group)), lanes_((std::max(slot_, same_group) + slot_ - 1) / slot_) {
-    LIGHTCONE_ASSERT(lanes_ <= kMaxLanes);
-    stride_ = lanes_ * slot_;
-  }
+      : slot_(std::max({1u, other_group, (same_group + kMaxLanes - 1) / kMaxLanes})),
+        lanes_((std::max(slot_, same_group) + slot_ - 1) / slot_),
+        stride_(lanes_ * slot_) {}
 
   [[nodiscard]] std::uint32_t stride() const { return stride_; }
 
@@ -56,7 +53,7 @@ class BurstSlots {
     return cycle <= next ? next : next + (cycle - next + stride_ - 1) / stride_ * stride_;
   }
 
-  std::uint32_t slot_, lanes_, stride_ = 0;
+  std::uint32_t slot_, lanes_, stride_;
   std::uint64_t bus_free_ = 0;  // every burst taken so far leaves room for one from here on
   std::array<std::uint64_t, kMaxLanes> next_{};
 };

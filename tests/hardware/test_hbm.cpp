@@ -345,7 +345,9 @@ TEST_CASE("bus slots: a request's bursts are a stride apart, another's fit betwe
   BurstSlots one_group(4, 4);
   CHECK(one_group.take(10, 4) == 22);
   CHECK(one_group.first_free(11) == 26);
-  BurstSlots three(2, 5);  // rounded up to three slots
+  CHECK(BurstSlots(1, 64).stride() == 64);
+  CHECK(BurstSlots(1, 20).stride() == 21);  // seven slots of three
+  BurstSlots three(2, 5);                   // rounded up to three slots
   CHECK(three.stride() == 6);
   three.take(0, 2);
   CHECK(three.first_free(0) == 2);
@@ -475,6 +477,17 @@ TEST_CASE("every request completes exactly once; bytes in equal bytes out; two r
     CHECK(std::equal(
         run.completions.begin(), run.completions.end(), again.completions.begin(),
         [](const HbmCompletion& x, const HbmCompletion& y) { return x.tag == y.tag && x.cycle == y.cycle; }));
+  }
+}
+
+TEST_CASE("the shallowest queues serve everything") {
+  for (const std::uint32_t depth : {1u, 2u, 3u}) {
+    const HbmSpec spec = spec_of(kHbm3Preset, depth);
+    const Run run = play(spec, random_accesses(3000, 11, 0.4, true));
+    CHECK(run.completions.size() == 3000);
+    CHECK(run.stats.reads + run.stats.writes == 3000);
+    CHECK(violations(run.commands, spec) == 0);
+    CHECK(state_errors(run.commands) == 0);
   }
 }
 
