@@ -93,7 +93,8 @@ CtaTimeline::Step CtaTimeline::translate(const Op& op, const Role& role, const s
   };
   const auto store = [&](const GlobalStore& s, const Access& a) {
     Step step{Kind::store, 0, s.path == CopyPath::bulk};
-    const double unit = s.path == CopyPath::bulk ? sm.copy.lines_per_clock * kLine : sm.l1_bytes_per_clock;
+    const double segment = s.segment_bytes > 0 ? s.segment_bytes * sm.copy.lines_per_clock : sm.l1_bytes_per_clock;
+    const double unit = s.path == CopyPath::bulk ? sm.copy.lines_per_clock * kLine : segment;
     step.a = bytes_of(a) / std::min(unit, sm_.store_bytes_per_clock);
     step.latency = sm_.store_latency;
     return step;

@@ -138,7 +138,7 @@ auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta&, RoleState& ro
 
 auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const GlobalStore& op)
     -> Step {
-  start_transfer(now, cta, role, op.box, op.path, true, -1, 1);
+  start_transfer(now, cta, role, op.box, op.path, true, -1, 1, op.segment_bytes);
   return Step::next;
 }
 

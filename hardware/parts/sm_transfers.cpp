@@ -8,7 +8,8 @@
 namespace lightcone::hardware {
 
 bool StreamingMultiprocessor::start_transfer(engine::Cycle now, ResidentCta& cta, RoleState& role, const Box& box,
-                                             CopyPath path, bool store, std::int16_t pipe, std::uint8_t copies) {
+                                             CopyPath path, bool store, std::int16_t pipe, std::uint8_t copies,
+                                             std::uint16_t segment_bytes) {
   const ClippedBox part = clip(box, role.values);
   if (part.rows == 0 || part.row_bytes == 0) return false;
   const double bytes = static_cast<double>(part.rows) * static_cast<double>(part.row_bytes);
@@ -35,6 +36,7 @@ bool StreamingMultiprocessor::start_transfer(engine::Cycle now, ResidentCta& cta
   t.store = store;
   t.through_l1 = path == CopyPath::lsu && !store && pipe < 0;
   t.copies = copies;
+  t.segment_bytes = segment_bytes;
   t.address = gpu_.tensor_base[box.tensor] + part.offset + first_row * box.row_pitch_bytes;
   t.pitch = box.row_pitch_bytes;
   t.row_bytes = part.row_bytes;
@@ -104,6 +106,10 @@ void StreamingMultiprocessor::send_line(engine::Cycle now, Queue& queue, Transfe
   double leaves = t.store ? write_port_.serve(time, static_cast<double>(bytes) / gpu_.gpu.noc.sm_write_bytes_per_clock)
                           : request_port_.serve(time, 1 / spec_.copy.lines_per_clock);
   if (!t.store) leaves += spec_.l1_latency.real();
+  if (t.segment_bytes > 0) {  // every segment is an access of its own to the load/store unit
+    const double segments = static_cast<double>(bytes) / t.segment_bytes;
+    leaves = std::max(leaves, request_port_.serve(time, segments / spec_.copy.lines_per_clock));
+  }
   if (t.through_l1 && (l1_.touch(static_cast<std::uint32_t>(line) & (TagStore::kMaxLine >> 1)) & sectors) == sectors) {
     t.done = std::max(t.done, leaves);
     return;

@@ -85,6 +85,7 @@ class StreamingMultiprocessor {
     bool store = false;
     bool through_l1 = false;
     std::uint8_t copies = 1;
+    std::uint16_t segment_bytes = 0;  // of a GlobalStore
     std::uint64_t address = 0, pitch = 0, row_bytes = 0, rows = 0;  // what is left: from `row`, `column`
     std::uint64_t row = 0, column = 0;
     std::uint32_t lines_out = 0;  // sent, not answered
@@ -131,7 +132,7 @@ class StreamingMultiprocessor {
 
   // Starts a box transfer; returns false when the box is clipped to nothing.
   bool start_transfer(engine::Cycle now, ResidentCta& cta, RoleState& role, const Box& box, CopyPath path, bool store,
-                      std::int16_t pipe, std::uint8_t copies);
+                      std::int16_t pipe, std::uint8_t copies, std::uint16_t segment_bytes = 0);
   void send_lines(engine::Cycle now, Queue& queue);
   void send_line(engine::Cycle now, Queue& queue, Transfer& transfer, std::uint32_t index);
   Queue& queue_of(const Transfer& transfer);

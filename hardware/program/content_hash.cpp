@@ -33,7 +33,7 @@ struct AddOp {
   void operator()(const LoadTile& op) { add_box(hash.add(op.pipe).add(op.path).add(op.multicast), op.box); }
   void operator()(const GlobalLoad& op) { add_box(hash, op.box); }
   void operator()(const WaitLoads&) {}
-  void operator()(const GlobalStore& op) { add_box(hash.add(op.path), op.box); }
+  void operator()(const GlobalStore& op) { add_box(hash.add(op.path).add(op.segment_bytes), op.box); }
   void operator()(const WaitStores&) {}
   void operator()(const Mma& op) {
     hash.add(op.m).add(op.n).add(op.k).add(op.format).add(op.a).add(op.shared_read_bytes);

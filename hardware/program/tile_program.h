@@ -105,9 +105,13 @@ struct GlobalLoad {
 };
 struct WaitLoads {};
 // Stores complete in the background; WaitStores (implied at the end of a CTA) waits for their acknowledgement.
+// `segment_bytes`: contiguous bytes of a row that one warp instruction writes, when that is less than a line (an
+// accumulator fragment written as it lies in registers: 16 bytes in each of 8 rows). The load/store unit takes one
+// clock per segment. 0: whole lines.
 struct GlobalStore {
   Box box{};
   CopyPath path = CopyPath::lsu;
+  std::uint16_t segment_bytes = 0;
 };
 struct WaitStores {};
 

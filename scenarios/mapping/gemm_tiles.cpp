@@ -33,11 +33,11 @@ constexpr std::array kWgmmaShapes{
 constexpr std::array kTcgen05Shapes{Shape{128, 256, 4, 1}, Shape{128, 192, 4, 1}, Shape{128, 128, 4, 1},
                                     Shape{128, 64, 4, 1},  Shape{128, 32, 4, 1},  Shape{128, 16, 4, 1}};
 
-constexpr std::array kMmaSyncShapes{
-    Shape{256, 128, 4, 2, 64}, Shape{128, 256, 2, 4, 64}, Shape{256, 64, 4, 1, 64}, Shape{64, 256, 1, 4, 64},
-    Shape{128, 128, 2, 2, 64}, Shape{128, 128, 2, 2},     Shape{128, 64, 2, 2},     Shape{64, 128, 2, 2},
-    Shape{64, 64, 2, 2},       Shape{256, 128, 4, 2},     Shape{128, 256, 2, 4},    Shape{128, 32, 4, 1},
-    Shape{64, 32, 2, 1},       Shape{128, 16, 4, 1},      Shape{64, 16, 4, 1},      Shape{32, 64, 1, 2}};
+// The tiles of cuBLAS's Ampere kernels, as their names give them (ampere_bf16_s16816gemm_bf16_128x64_..._stages_64x4):
+// multiples of 64, at most 256 x 128. Measured times fit worse with a finer list.
+constexpr std::array kMmaSyncShapes{Shape{256, 128, 4, 2}, Shape{128, 256, 2, 4}, Shape{256, 64, 4, 1},
+                                    Shape{64, 256, 1, 4},  Shape{128, 128, 2, 2}, Shape{128, 64, 2, 2},
+                                    Shape{64, 128, 2, 2},  Shape{64, 64, 2, 2}};
 
 // FFMA kernels: 8 x 8 outputs per thread at the large end; eight fp32 values along k per stage.
 constexpr std::array kFp32Shapes{Shape{128, 128, 2, 4, 32}, Shape{128, 64, 2, 2, 32}, Shape{64, 64, 2, 2, 32},
@@ -65,8 +65,8 @@ std::uint64_t output_rows(const GemmProblem& problem, bool swapped) { return swa
 std::uint64_t output_columns(const GemmProblem& problem, bool swapped) { return swapped ? problem.m : problem.n; }
 
 // A tile more than twice as wide as the problem only adds padding; the smallest shapes always stay.
-bool oversized(const Shape& shape, std::uint64_t rows, std::uint64_t columns) {
-  return (shape.rows > 64 && shape.rows >= 2 * rows) || (shape.columns > 16 && shape.columns >= 2 * columns);
+bool oversized(const Shape& shape, std::uint64_t rows, std::uint64_t columns, std::uint32_t narrowest) {
+  return (shape.rows > 64 && shape.rows >= 2 * rows) || (shape.columns > narrowest && shape.columns >= 2 * columns);
 }
 
 // As many stages as the shared memory holds: deep enough to hide HBM, never less than two.
@@ -111,10 +111,12 @@ void add_clusters(std::vector<GemmTile>& tiles, const GemmTile& tile, const Gemm
 
 std::vector<GemmTile> tiles_for(const GemmProblem& problem, const GpuSpec& gpu, bool keep_oversized) {
   const TensorCoreGeneration generation = gpu.sm.tensor.generation;
+  const std::uint32_t narrowest = generation == TensorCoreGeneration::mma_sync ? 64 : 16;
   std::vector<GemmTile> tiles;
   for (const bool swapped : orientations(problem, generation)) {
     for (const Shape& shape : shapes_for(problem, generation)) {
-      if (!keep_oversized && oversized(shape, output_rows(problem, swapped), output_columns(problem, swapped))) {
+      if (!keep_oversized &&
+          oversized(shape, output_rows(problem, swapped), output_columns(problem, swapped), narrowest)) {
         continue;
       }
       GemmTile tile{shape.rows,       shape.columns,       shape.step_bytes,   2,
