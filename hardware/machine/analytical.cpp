@@ -153,6 +153,7 @@ class Estimate {
     for (const Flops flops : work_.executed) work.mma_executed += flops;
     work.mma_useful = work_.useful;
     work.vector_flops = work_.vector_flops;
+    work.lane_ops = static_cast<std::uint64_t>(work_.total.fp32_ops + work_.total.int_ops);
     work.sfu_ops = work_.sfu_ops;
     work.shared_bytes = bytes(total.mma_shared_bytes + total.other_shared_bytes + total.copied_bytes);
     work.l2_read = bytes(total.requested_bytes);

@@ -105,6 +105,7 @@ WorkCounters counters(const CoreSnapshot& sum, std::uint64_t ctas) {
   work.mma_executed = Flops(whole(executed));
   work.mma_useful = Flops(whole(sum.mma_useful));
   work.vector_flops = Flops(whole(sum.vector_flops));
+  work.lane_ops = whole(sum.fp32_ops);
   work.sfu_ops = whole(sum.sfu_ops);
   work.shared_bytes = Bytes(whole(sum.shared_bytes));
   work.l2_read = Bytes(whole(sum.l2_read));

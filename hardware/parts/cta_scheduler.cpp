@@ -10,6 +10,20 @@
 
 namespace lightcone::hardware {
 
+namespace {
+// Loops of one level only, so that every role of the class can leave out the same number of iterations.
+bool has_flat_loops(const CtaClass& cta_class) {
+  for (const Role& role : cta_class.roles) {
+    int depth = 0;
+    for (const Op& op : role.ops) {
+      if (std::holds_alternative<LoopBegin>(op) && ++depth > 1) return false;
+      if (std::holds_alternative<LoopEnd>(op)) --depth;
+    }
+  }
+  return true;
+}
+}  // namespace
+
 CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance)
     : program_(program),
       slots_(slots),
@@ -25,22 +39,9 @@ CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool
   LIGHTCONE_ASSERT(slots > 0);
   slots_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, total_));
   next_judgement_ = 2 * std::size_t{slots_};
+  for (const CtaClass& c : program.classes) flat_.push_back(has_flat_loops(c) ? 1 : 0);
   if (sample) plan_skips();
 }
-
-namespace {
-// Loops of one level only, so that every role of the class can leave out the same number of iterations.
-bool has_flat_loops(const CtaClass& cta_class) {
-  for (const Role& role : cta_class.roles) {
-    int depth = 0;
-    for (const Op& op : role.ops) {
-      if (std::holds_alternative<LoopBegin>(op) && ++depth > 1) return false;
-      if (std::holds_alternative<LoopEnd>(op)) --depth;
-    }
-  }
-  return true;
-}
-}  // namespace
 
 void CtaScheduler::plan_skips() {
   double iterations = 0, played = 0;
@@ -51,7 +52,7 @@ void CtaScheduler::plan_skips() {
       if (loop.count > 0) shortest = shortest == 0 ? loop.count : std::min(shortest, loop.count);
     }
     const std::int64_t skip = shortest - kLoopHead - kLoopTail;
-    const bool flat = has_flat_loops(program_.classes[group.cta_class]);
+    const bool flat = flat_[group.cta_class] != 0;
     if (skip >= kLeastSkip && flat) skip_[g] = skip;
     spare_[g] = flat ? std::max<std::int64_t>(shortest - skip_[g] - kLoopHead, 0) : 0;
     const auto count = static_cast<double>(group.count());
@@ -86,19 +87,23 @@ void CtaScheduler::started(std::uint32_t slot, engine::Cycle now) {
 
 double CtaScheduler::length(std::uint32_t group) const {
   const CtaGroup& g = program_.groups[group];
-  return static_cast<double>(g.loops[0].count) * static_cast<double>(std::max<std::int64_t>(g.loops[1].count, 1)) +
-         static_cast<double>(g.loops[0].count == 0 ? g.loops[1].count : 0);
+  const auto first = static_cast<double>(g.loops[0].count), second = static_cast<double>(g.loops[1].count);
+  // Loops of one level run side by side, in different roles or one after another.
+  return flat_[g.cta_class] != 0 ? std::max(first, second) : std::max(first, 1.0) * std::max(second, 1.0);
 }
 
-void CtaScheduler::finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now, double skipped) {
-  records_.push_back(ItemRecord{slot, item.group, static_cast<double>(now - slot_since_[slot]) + skipped, now});
-  slot_skipped_[slot] += skipped;
+void CtaScheduler::finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now, double period) {
+  const std::int64_t skip = skipped_iterations(item.group, slot, item.index < slots_);
+  const double left_out = period * static_cast<double>(skip);
+  records_.push_back(
+      ItemRecord{slot, item.group, static_cast<double>(now - slot_since_[slot]) + left_out, period, now});
+  slot_skipped_[slot] += left_out;
   slot_since_[slot] = now;
   if (sample_ && !steady_ && records_.size() >= next_judgement_ && remaining() > slots_) judge();
 }
 
 CtaScheduler::CostModel CtaScheduler::fit(std::size_t first) const {
-  double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
+  double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0, timed = 0, periods = 0;
   for (std::size_t i = first; i < records_.size(); ++i) {
     const double x = length(records_[i].group);
     const double y = records_[i].cycles;
@@ -107,10 +112,18 @@ CtaScheduler::CostModel CtaScheduler::fit(std::size_t first) const {
     sy += y;
     sxx += x * x;
     sxy += x * y;
+    if (records_[i].period > 0) {
+      timed += x;
+      periods += x * records_[i].period;
+    }
   }
   const double spread = n * sxx - sx * sx;
-  if (spread <= 1e-9 * n * sxx || n < 2) return {sy / n, 0};
-  const double slope = std::max(0.0, (n * sxy - sx * sy) / spread);
+  double slope = 0;
+  if (timed > 0) {
+    slope = std::min(periods / timed, sy / sx);
+  } else if (spread > 1e-9 * n * sxx && n >= 2) {
+    slope = std::max(0.0, (n * sxy - sx * sy) / spread);
+  }
   return {(sy - slope * sx) / n, slope};
 }
 

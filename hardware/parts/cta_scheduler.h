@@ -24,7 +24,8 @@ struct WorkItem {
 struct ItemRecord {
   std::uint32_t slot = 0;  // global: sm * resident + slot of the SM
   std::uint32_t group = 0;
-  double cycles = 0;  // since the slot's previous item (or its start)
+  double cycles = 0;  // since the slot's previous item (or its start), left-out iterations included
+  double period = 0;  // per loop iteration, 0: not known
   engine::Cycle finished = 0;
 };
 
@@ -41,8 +42,8 @@ class CtaScheduler {
 
   [[nodiscard]] std::optional<WorkItem> next();
   void started(std::uint32_t slot, engine::Cycle now);
-  // `skipped`: cycles that the item would have taken for the loop iterations it left out.
-  void finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now, double skipped);
+  // `period`: cycles per loop iteration, 0 when not known. It prices the iterations that the item left out.
+  void finished(std::uint32_t slot, const WorkItem& item, engine::Cycle now, double period);
 
   // Long loops reach a steady state inside one CTA: after kLoopHead iterations this many are left out, in every role
   // alike, and their time is taken from the second half of the head. 0: the loops of this group are played in full.
@@ -73,7 +74,8 @@ class CtaScheduler {
   struct CostModel {
     double fixed = 0, per_iteration = 0;
   };
-  // Least squares over the records from `first` on: cycles = fixed + per_iteration * length.
+  // Over the records from `first` on: cycles = fixed + per_iteration * length. The slope is the period seen inside the
+  // loops; without one, that of least squares.
   [[nodiscard]] CostModel fit(std::size_t first) const;
 
   const TileProgram& program_;
@@ -84,6 +86,7 @@ class CtaScheduler {
   std::uint64_t handed_out_ = 0;
   std::uint32_t group_ = 0;
   std::uint64_t in_group_ = 0;
+  std::vector<std::uint8_t> flat_;   // per class: its loops have one level
   std::vector<std::int64_t> skip_;   // per group
   std::vector<std::int64_t> spare_;  // per group: iterations beyond the head that are still played
   double played_share_ = 1;

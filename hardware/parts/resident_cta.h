@@ -38,8 +38,8 @@ struct RoleState {
   VarValues values{};
   std::array<std::int64_t, 2> iterations_left{};
   std::array<std::int64_t, 2> iterations_done{};
-  double half_head = 0;  // when the first half of the head of a long loop was done
-  double period = 0;     // cycles per iteration in the second half
+  double settled = 0;  // when the pipeline of the loop was full
+  double period = 0;   // cycles per iteration from then on; 0: not known
   std::array<std::uint32_t, 2> loop_start{};
   std::uint8_t loop_depth = 0;
   std::array<std::uint8_t, 2> loop_stack{};
@@ -72,7 +72,7 @@ struct ResidentCta {
   std::deque<WorkItem> items;             // under way; front is the oldest that some role still works on
   std::size_t first_item = 0;             // sequence number of the front
   std::vector<std::uint32_t> roles_left;  // per item in `items`: roles that have not finished it
-  std::vector<double> skipped;            // per item: cycles of the loop iterations left out
+  std::vector<double> period;             // per item: cycles per loop iteration of the role that finished last
   bool no_more = false;                   // the grid is exhausted
   bool starting = false;                  // dispatched, first instruction not yet reached
   std::vector<RoleState> roles;

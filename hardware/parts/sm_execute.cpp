@@ -7,6 +7,9 @@
 namespace lightcone::hardware {
 
 namespace {
+// The first iterations of a loop fill the pipeline; the time of one iteration is taken from those after them.
+constexpr std::int64_t kSettlingIterations = 4;
+
 std::int64_t& value(RoleState& role, std::uint8_t loop) {
   return role.values[static_cast<std::size_t>(loop == 0 ? Var::loop0 : Var::loop1)];
 }
@@ -47,19 +50,19 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   const std::uint8_t loop = role.loop_stack[role.loop_depth - 1u];
   ++value(role, loop);
   const std::int64_t done = ++role.iterations_done[loop];
-  if (done == CtaScheduler::kLoopHead / 2) role.half_head = static_cast<double>(now);
+  if (done == kSettlingIterations) role.settled = static_cast<double>(now);
   if (done == CtaScheduler::kLoopHead) {
     const std::int64_t skip = iterations_to_skip(cta, role);
-    if (skip > 0) {
-      role.period = (static_cast<double>(now) - role.half_head) / (CtaScheduler::kLoopHead / 2.0);
-      role.iterations_left[loop] -= skip;
-      value(role, loop) += skip;
-    }
+    role.iterations_left[loop] -= skip;
+    value(role, loop) += skip;
   }
   if (--role.iterations_left[loop] > 0) {
     role.pc = role.loop_start[loop];
   } else {
     --role.loop_depth;
+    if (role.loop_depth == 0 && done >= 2 * kSettlingIterations) {
+      role.period = (static_cast<double>(now) - role.settled) / static_cast<double>(done - kSettlingIterations);
+    }
   }
   return Step::next;
 }

@@ -84,7 +84,7 @@ void StreamingMultiprocessor::launch(engine::Cycle now, std::uint32_t slot) {
   cta.first_item = 0;
   cta.no_more = false;
   cta.starting = true;
-  cta.skipped.assign(1, 0);
+  cta.period.assign(1, 0);
   gpu_.scheduler.started(global_slot(slot), now);
   ++resident_now_;
   const double start =
@@ -167,12 +167,9 @@ void StreamingMultiprocessor::run(engine::Cycle now, std::uint32_t slot, std::ui
 
 void StreamingMultiprocessor::role_finished(engine::Cycle now, ResidentCta& cta, RoleState& role) {
   const std::size_t place = role.item - cta.first_item;
-  // Iterations left out cost what they cost the role that is the last to finish.
-  if (role.period > 0) {
-    cta.skipped[place] = role.period * static_cast<double>(iterations_to_skip(cta, role));
-  }
+  if (role.period > 0) cta.period[place] = role.period;
   if (--cta.roles_left[place] == 0) {
-    gpu_.scheduler.finished(global_slot(cta.slot), cta.items[place], now, cta.skipped[place]);
+    gpu_.scheduler.finished(global_slot(cta.slot), cta.items[place], now, cta.period[place]);
   }
   ++role.item;
   role.finished = true;
@@ -181,7 +178,7 @@ void StreamingMultiprocessor::role_finished(engine::Cycle now, ResidentCta& cta,
     if (const std::optional<WorkItem> item = gpu_.scheduler.next()) {
       cta.items.push_back(*item);
       cta.roles_left.push_back(static_cast<std::uint32_t>(cta.roles.size()));
-      cta.skipped.push_back(0);
+      cta.period.push_back(0);
     } else {
       cta.no_more = true;
     }
@@ -190,7 +187,7 @@ void StreamingMultiprocessor::role_finished(engine::Cycle now, ResidentCta& cta,
   while (!cta.roles_left.empty() && cta.roles_left.front() == 0 && cta.items.size() > 1) {
     cta.items.pop_front();
     cta.roles_left.erase(cta.roles_left.begin());
-    cta.skipped.erase(cta.skipped.begin());
+    cta.period.erase(cta.period.begin());
     ++cta.first_item;
   }
 }

@@ -85,7 +85,7 @@ class StreamingMultiprocessor {
     bool store = false;
     bool through_l1 = false;
     std::uint8_t copies = 1;
-    std::uint16_t segment_bytes = 0;  // of a GlobalStore
+    std::uint16_t segment_bytes = 0;                                // of a GlobalStore
     std::uint64_t address = 0, pitch = 0, row_bytes = 0, rows = 0;  // what is left: from `row`, `column`
     std::uint64_t row = 0, column = 0;
     std::uint32_t lines_out = 0;  // sent, not answered

@@ -8,6 +8,9 @@ namespace lightcone::hardware {
 namespace {
 
 constexpr double kPico = 1e-12;
+// The energy figures are per FLOP of an FMA. An instruction that does less (a maximum, a conversion) moves as many
+// operands and costs as much.
+constexpr double kFlopsPerLaneOp = 2;
 
 double tensor_pj_per_flop(const PowerSpec& power, NumberFormat format) {
   if (const auto exact = power.tensor_pj_per_flop.find(format); exact != power.tensor_pj_per_flop.end()) {
@@ -43,7 +46,7 @@ EnergyBreakdown energy_of(const WorkCounters& work, const FormatFlops& executed,
   EnergyBreakdown energy;
   energy.idle = lightcone::energy(power.idle, time);
   energy.tensor = Joules(core * tensor_pj);
-  energy.vector = Joules(core * (work.vector_flops.real() * power.fp32_pj_per_flop +
+  energy.vector = Joules(core * (static_cast<double>(work.lane_ops) * kFlopsPerLaneOp * power.fp32_pj_per_flop +
                                  static_cast<double>(work.sfu_ops) * power.sfu_pj_per_op));
   energy.shared = Joules(core * work.shared_bytes.real() * power.shared_pj_per_byte);
   energy.l2 = Joules(core * (work.l2_read + work.l2_written).real() * power.l2_pj_per_byte);

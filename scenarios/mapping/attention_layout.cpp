@@ -14,9 +14,6 @@ using namespace hardware;
 
 namespace {
 
-// Per score: scale and subtract the maximum (one FMA), running maximum, sum, and half a packed conversion.
-constexpr double kSoftmaxLaneOps = 3.5;
-constexpr std::uint64_t kSoftmaxFlops = 4;          // what the operator's formula counts per pair
 constexpr std::uint64_t kMaskIntOps = 2;            // compare and select
 constexpr std::uint64_t kRowReductionCycles = 100;  // two shuffles each for the maximum and the sum
 constexpr std::uint64_t kSetUpCycles = 300;         // assumed: scheduler query and addresses of one work item
@@ -206,25 +203,32 @@ Mma AttentionLayout::values(std::uint32_t share, std::uint32_t shares, Var loop)
   return mma;
 }
 
-VectorWork AttentionLayout::softmax(std::uint32_t shares, Score score) const {
+std::vector<Op> AttentionLayout::softmax(std::uint32_t shares, Score score) const {
   const std::uint64_t rows = plan_.rows / shares;
   const std::uint64_t scores = rows * plan_.columns;
-  VectorWork work;
-  work.fp32_ops = static_cast<std::uint64_t>(kSoftmaxLaneOps * static_cast<double>(scores)) + 4 * rows;
-  work.fp32_flops = kSoftmaxFlops * scores;
-  work.sfu_ops = scores + rows;
-  work.dependent_cycles = kRowReductionCycles;
+  // Three steps that depend on each other: the maximum of each row, the exponentials, their sum and conversion.
+  // Minimum, maximum and conversion run on the ALU pipe (64 lanes: CUDA programming guide, throughput table).
+  VectorWork maximum;
+  maximum.int_ops = scores + 2 * rows;
+  maximum.fp32_flops = scores;
+  maximum.dependent_cycles = kRowReductionCycles;
   if (score == Score::masked && masked_) {
     const std::uint64_t diagonal_blocks = ceil_div(ceil_div(plan_.rows, row_divisor_), plan_.columns) + 1;
-    work.int_ops = kMaskIntOps * scores * diagonal_blocks * (window_ > 0 ? 2 : 1);
+    maximum.int_ops += kMaskIntOps * scores * diagonal_blocks * (window_ > 0 ? 2 : 1);
   } else if (score == Score::masked && keys_ % plan_.columns != 0) {
-    work.int_ops = kMaskIntOps * scores;
+    maximum.int_ops += kMaskIntOps * scores;
   }
+  VectorWork exponentials;
+  exponentials.fp32_ops = scores + 2 * rows;  // one FMA scales and subtracts the maximum
+  exponentials.fp32_flops = 2 * scores;
+  exponentials.sfu_ops = scores + rows;
+  VectorWork sum;
+  sum.fp32_ops = scores;
+  sum.fp32_flops = scores;
+  sum.int_ops = scores / 2;  // two values per conversion
   // A narrow cache is widened on the way when the tensor core does not take its format.
-  if (info(op_.kv).bits < info(plan_.multiply).bits) {
-    work.fp32_ops += 2ull * plan_.columns * plan_.head_dim / shares;
-  }
-  return work;
+  if (info(op_.kv).bits < info(plan_.multiply).bits) sum.fp32_ops += 2ull * plan_.columns * plan_.head_dim / shares;
+  return {maximum, exponentials, sum};
 }
 
 VectorWork AttentionLayout::rescale(std::uint32_t shares) const {

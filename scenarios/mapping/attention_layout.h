@@ -51,7 +51,7 @@ class AttentionLayout {
                                      std::uint32_t ahead) const;
   [[nodiscard]] hardware::Mma values(std::uint32_t share, std::uint32_t shares, hardware::Var loop) const;
   // Online softmax of one block of scores; `masked` adds the comparisons of all the tile's masked blocks at once.
-  [[nodiscard]] hardware::VectorWork softmax(std::uint32_t shares, Score score) const;
+  [[nodiscard]] std::vector<hardware::Op> softmax(std::uint32_t shares, Score score) const;
   [[nodiscard]] hardware::VectorWork rescale(std::uint32_t shares) const;
   // Normalise and store O; with split keys the fp32 partial result and its log-sum-exp.
   [[nodiscard]] std::vector<hardware::Op> finish(std::uint32_t share, std::uint32_t shares,

@@ -33,9 +33,10 @@ inline constexpr std::array<std::string_view, kCycleReasonCount> kCycleReasonNam
     "tensor", "sfu", "fp32", "shared", "l1", "wait_l2", "wait_hbm", "wait_store", "wait_barrier", "launch", "idle"};
 
 struct WorkCounters {
-  Flops mma_executed;  // padding included
-  Flops mma_useful;    // what the operator's formula counts
-  Flops vector_flops;
+  Flops mma_executed;          // padding included
+  Flops mma_useful;            // what the operator's formula counts
+  Flops vector_flops;          // by the kernel's own count of useful operations
+  std::uint64_t lane_ops = 0;  // scalar operations on the FP32 and integer lanes, useful or not
   std::uint64_t sfu_ops = 0;
   Bytes shared_bytes;  // read and written
   Bytes l2_read;       // leaving L2 slices towards SMs

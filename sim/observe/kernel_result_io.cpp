@@ -29,6 +29,7 @@ void write(const WorkCounters& from, observe::WorkCounters& to) {
   to.set_mma_executed_flops(from.mma_executed.count());
   to.set_mma_useful_flops(from.mma_useful.count());
   to.set_vector_flops(from.vector_flops.count());
+  to.set_lane_ops(from.lane_ops);
   to.set_sfu_ops(from.sfu_ops);
   to.set_shared_bytes(from.shared_bytes.count());
   to.set_l2_read_bytes(from.l2_read.count());
@@ -44,6 +45,7 @@ WorkCounters read(const observe::WorkCounters& from) {
   to.mma_executed = Flops(from.mma_executed_flops());
   to.mma_useful = Flops(from.mma_useful_flops());
   to.vector_flops = Flops(from.vector_flops());
+  to.lane_ops = from.lane_ops();
   to.sfu_ops = from.sfu_ops();
   to.shared_bytes = Bytes(from.shared_bytes());
   to.l2_read = Bytes(from.l2_read_bytes());
