@@ -49,7 +49,7 @@ UnitCycles unit_cycles(const Demand& demand, const SmView& view) {
   cycles.l1 = demand.register_bytes / lsu_rate;
   cycles.copy = demand.bulk_bytes / copy_rate;
   cycles.port = demand.received_bytes / view.port_bytes_per_clock;
-  cycles.l2 = demand.requested_bytes / view.l2_bytes_per_clock;
+  cycles.l2 = demand.requested_bytes / view.l2_bytes_per_clock + demand.stored_bytes / view.l2_write_bytes_per_clock;
   cycles.store = demand.stored_bytes / view.store_bytes_per_clock;
   return cycles;
 }
@@ -67,7 +67,8 @@ ResourceBounds resource_bounds(const WorkSummary& work, const Traffic& traffic, 
   bounds.shared = per_sm((total.mma_shared_bytes + total.other_shared_bytes) / sm.shared_bytes_per_clock);
   const double slices = gpu.l2.slices * gpu.l2.slice_bytes_per_clock;
   const double read_rate = std::min(slices, gpu.sm_count * gpu.noc.sm_read_bytes_per_clock);
-  const double write_rate = std::min(slices, gpu.sm_count * gpu.noc.sm_write_bytes_per_clock);
+  const double slices_write = gpu.l2.slices * gpu.l2.slice_write_bytes_per_clock;
+  const double write_rate = std::min(slices_write, gpu.sm_count * gpu.noc.sm_write_bytes_per_clock);
   bounds.l2 = Seconds(std::max(traffic.at_least_requested / read_rate, traffic.at_least_stored / write_rate) / boost);
   bounds.hbm = Seconds(traffic.compulsory / gpu.hbm.peak().count());
   const Seconds gap = launch == LaunchMode::graph ? gpu.launch.graph_kernel : gpu.launch.stream_kernel;

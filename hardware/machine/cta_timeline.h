@@ -18,8 +18,9 @@ namespace lightcone::hardware {
 // Rates and latencies that one SM sees, in its own cycles.
 struct SmView {
   const GpuSpec* gpu = nullptr;
-  double port_bytes_per_clock = 64;   // crossbar port, towards the SM
-  double l2_bytes_per_clock = 64;     // its share of all L2 slices
+  double port_bytes_per_clock = 64;  // crossbar port, towards the SM
+  double l2_bytes_per_clock = 64;    // its share of all L2 slices
+  double l2_write_bytes_per_clock = 0;
   double store_bytes_per_clock = 64;  // the smaller of the two, away from the SM
   double l2_latency = 0;              // plain load, hit
   double store_latency = 0;           // until the acknowledgement

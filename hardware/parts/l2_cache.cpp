@@ -64,7 +64,7 @@ void L2Cache::on_request(engine::Cycle now, std::uint32_t slice, const LineReque
     read(now, slice, Asker{request});
     return;
   }
-  const double cycles = sector_bytes(request.sectors) / spec_.slice_bytes_per_clock;
+  const double cycles = sector_bytes(request.sectors) / spec_.slice_write_bytes_per_clock;
   const double done = slices_[slice].data.serve(static_cast<double>(now), cycles);
   stats_.written_bytes += request.bytes();
   take_warm(request.line);

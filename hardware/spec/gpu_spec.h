@@ -81,7 +81,8 @@ struct L2Spec {
   std::uint32_t ways = 16;
   Bytes line{128};
   Bytes sector{32};
-  double slice_bytes_per_clock = 64;
+  double slice_bytes_per_clock = 64;  // read
+  double slice_write_bytes_per_clock = 64;
   Cycles hit_latency;                   // tag and data pipeline of a slice
   std::uint32_t mshrs_per_slice = 256;  // lines being fetched
   Bytes interleave{512};                // consecutive bytes that stay in one slice

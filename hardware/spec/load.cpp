@@ -122,6 +122,7 @@ L2Spec read_l2(const MessageReader& from) {
   out.line = Bytes(from.integer("line_bytes", {16, 4096}));
   out.sector = Bytes(from.integer("sector_bytes", {16, 4096}));
   out.slice_bytes_per_clock = from.real("slice_bytes_per_clock");
+  out.slice_write_bytes_per_clock = from.real("slice_write_bytes_per_clock");
   out.hit_latency = clocks(from, "hit_latency_clocks");
   out.mshrs_per_slice = from.integer32("mshrs_per_slice", {1, 1u << 20});
   out.interleave = Bytes(from.integer("interleave_bytes", {16, 1u << 30}));

@@ -23,11 +23,19 @@ struct Shape {
   std::uint32_t rows, columns, warps_rows, warps_columns, step_bytes = 128;
 };
 
-// Warp-specialised kernels: warps_rows counts consumer warpgroups x 4, each with at least 64 rows.
-constexpr std::array kWgmmaShapes{
-    Shape{256, 128, 8, 1}, Shape{128, 256, 8, 1}, Shape{192, 128, 12, 1}, Shape{128, 192, 8, 1}, Shape{128, 128, 8, 1},
-    Shape{128, 64, 8, 1},  Shape{64, 256, 4, 1},  Shape{64, 128, 4, 1},   Shape{64, 64, 4, 1},   Shape{128, 32, 8, 1},
-    Shape{64, 32, 4, 1},   Shape{128, 16, 8, 1},  Shape{64, 16, 4, 1}};
+// Warp-specialised kernels: warps_rows counts consumer warpgroups x 4, each with at least 64 rows. cuBLAS's Hopper
+// kernels (nvjet_..._ROWSxCOLUMNS_64xSTAGES_CLUSTER) come in steps of 8 columns; here 16. The fine list is what hides
+// wave quantisation on this generation.
+std::vector<Shape> wgmma_shapes() {
+  std::vector<Shape> shapes;
+  for (std::uint32_t columns = 256; columns >= 16; columns -= 16) {
+    if (columns <= 128) shapes.push_back({256, columns, 8, 1});
+    if (columns <= 192) shapes.push_back({192, columns, 12, 1});
+    shapes.push_back({128, columns, 8, 1});
+    shapes.push_back({64, columns, 4, 1});
+  }
+  return shapes;
+}
 
 // One MMA of 128 rows per CTA; pairs of SMs share the column operand.
 constexpr std::array kTcgen05Shapes{Shape{128, 256, 4, 1}, Shape{128, 192, 4, 1}, Shape{128, 128, 4, 1},
@@ -54,7 +62,7 @@ std::vector<Shape> shapes_for(const GemmProblem& problem, TensorCoreGeneration g
     case TensorCoreGeneration::mma_sync:
       return as_list(kMmaSyncShapes);
     case TensorCoreGeneration::wgmma:
-      return as_list(kWgmmaShapes);
+      return wgmma_shapes();
     case TensorCoreGeneration::tcgen05:
       return as_list(kTcgen05Shapes);
   }

@@ -25,6 +25,7 @@ void more_sfu(hardware::GpuSpec& gpu) { gpu.sm.sfu_lanes *= kFaster; }
 void more_shared(hardware::GpuSpec& gpu) { gpu.sm.shared_bytes_per_clock *= kFaster; }
 void more_l2(hardware::GpuSpec& gpu) {
   gpu.l2.slice_bytes_per_clock *= kFaster;
+  gpu.l2.slice_write_bytes_per_clock *= kFaster;
   gpu.noc.sm_read_bytes_per_clock *= kFaster;
   gpu.noc.sm_write_bytes_per_clock *= kFaster;
   gpu.noc.partition_link_bytes_per_clock *= kFaster;
