@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::uint64_t kMaskIntOps = 2;            // compare and select
 constexpr std::uint64_t kRowReductionCycles = 100;  // two shuffles each for the maximum and the sum
-constexpr std::uint64_t kSetUpCycles = 300;         // assumed: scheduler query and addresses of one work item
-constexpr std::uint64_t kBlockTableCycles = 600;    // assumed: one dependent read of the block table
+constexpr std::uint64_t kSetUpCycles = 1500;       // calibrated: decode CTAs of aiconfigurator cost 5-8 thousand cycles
+constexpr std::uint64_t kBlockTableCycles = 1000;  // before any data: lengths, then block table, then addresses
 
 std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
 

@@ -20,6 +20,35 @@ void check_sizes(const models::Attention& op) {
   checked_product("attention partial results", {128, 8, op.batch, op.heads, op.q_len, op.head_dim});
 }
 
+// The small kernel that serving libraries run before the attention kernel of a batch of unequal lengths: one CTA reads
+// the lengths and writes how many blocks each sequence takes (FlashAttention-3: prepare_varlen_num_blocks;
+// TensorRT-LLM: sequence and padding offsets).
+hardware::TileProgram plan_lengths(const models::Attention& op) {
+  using namespace hardware;
+  const std::uint64_t bytes = 4 * op.batch;
+  TileProgram program;
+  program.name = "attention_plan_lengths";
+  program.tensors = {{"lengths", Bytes(bytes), Residency::warm, false},
+                     {"blocks", Bytes(bytes), Residency::warm, true}};
+  Box box;
+  box.row_bytes = box.column_extent_bytes = box.row_pitch_bytes = bytes;
+  Box out = box;
+  out.tensor = 1;
+  VectorWork scan;
+  scan.int_ops = 32 * round_up(op.batch, 128);  // a warp scan in shuffles
+  scan.dependent_cycles = 300;
+  program.classes = {{"plan", {{"warps", 4, {GlobalLoad{box}, WaitLoads{}, scan, GlobalStore{out}}}}, {}}};
+  program.groups = {CtaGroup{}};
+  program.threads_per_cta = 128;
+  program.registers_per_thread = 32;
+  return program;
+}
+
+bool plans_lengths(const AttentionPlan& plan, KernelLibrary library) {
+  return library == KernelLibrary::tensorrt_llm || library == KernelLibrary::sglang ||
+         (library == KernelLibrary::vllm && !plan.mma_sync);
+}
+
 }  // namespace
 
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
@@ -31,11 +60,13 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
     sequence.kernels.push_back(
         rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, 0, true, op.activation, op.kv}));
   }
+  if (plans_lengths(plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
+  const std::size_t main_kernel = sequence.kernels.size();
   sequence.kernels.push_back(plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
   if (plan.splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
   sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", plan.mma_sync ? 2 : 3,
                               plan.rows, plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
-  if (hardware::occupancy(sequence.kernels[op.writes_kv_cache ? 1 : 0], gpu.sm) == 0) {
+  if (hardware::occupancy(sequence.kernels[main_kernel], gpu.sm) == 0) {
     throw ConfigError(gpu.name + ": the attention kernel does not fit one of its SMs");
   }
   return sequence;

@@ -140,6 +140,10 @@ MappedPoint attention(const OperatingPoint& point) {
   a.kv = kv.empty() ? a.activation : format(kv);
   a.paged = contains(point.note, "paged");
   a.writes_kv_cache = contains(point.note, "KV-cache write");
+  if (point.op == "attention_prefill" && contains(point.kernel, "triton")) {
+    // Measured at a tenth of FlashAttention's rate: another kernel, not another price of this one.
+    throw Unsupported{"the Triton prefill kernel has no tile program"};
+  }
   if (a.causal && a.kv_len < a.q_len) throw Unsupported{"causal attention with fewer keys than queries"};
   if (const std::uint64_t chunk = point.size("chunk").value_or(0); chunk != 0 && chunk < a.q_len) {
     if (a.q_len % chunk != 0) {
