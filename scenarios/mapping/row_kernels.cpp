@@ -64,6 +64,35 @@ VectorWork work(std::uint64_t lane_ops, std::uint64_t flops, std::uint64_t speci
   return w;
 }
 
+// vLLM's rms_norm_kernel: one CTA per row, which walks the row twice, one 2-byte value per thread and turn; the loads
+// of the next turn wait for the arithmetic of this one. What such a kernel has in flight, not the memory, sets its
+// pace.
+TileProgram scalar_rms_norm(const models::Norm& op) {
+  const std::uint64_t row_bytes = storage(op.format, op.columns).count();
+  const std::uint64_t threads = std::min(kMostThreads, round_up(op.columns, 32));
+  const std::uint64_t piece_bytes = storage(op.format, threads).count();
+  const Bytes all(row_bytes * op.rows);
+  const auto piece = [&](std::uint32_t tensor, Var loop, bool rows) {
+    return tile_box(row_matrix(tensor, rows ? op.rows : 1, row_bytes), rows ? Var::cta0 : Var::none, 1, loop,
+                    piece_bytes);
+  };
+  std::vector<Op> ops;
+  append(ops, LoopBegin{0}, GlobalLoad{piece(0, Var::loop0, true)}, WaitLoads{},
+         work(2 * threads, 2 * threads, 0, 4 * threads, 0), LoopEnd{}, work(0, 0, 1, 0, kReductionCycles),
+         CtaBarrier{0}, LoopBegin{1}, GlobalLoad{piece(0, Var::loop1, true)}, GlobalLoad{piece(1, Var::loop1, false)},
+         WaitLoads{}, work(3 * threads, 2 * threads, 0, 6 * threads, 0), GlobalStore{piece(2, Var::loop1, true)},
+         LoopEnd{});
+  TileProgram program = one_role_program(fmt::format("rmsnorm_{}_scalar", name(op.format)), {threads, 1, op.rows},
+                                         {{"input", all, Residency::warm, false},
+                                          {"weights", Bytes(row_bytes), Residency::cold, false},
+                                          {"output", all, Residency::warm, true}},
+                                         std::move(ops));
+  const auto turns = static_cast<std::int64_t>(ceil_div(op.columns, threads));
+  program.groups[0].loops = {LoopRange{0, turns}, LoopRange{0, turns}};
+  program.registers_per_thread = 32;
+  return program;
+}
+
 }  // namespace
 
 TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
@@ -72,6 +101,7 @@ TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
   const bool layer = op.kind == models::NormKind::layer;
   const std::uint64_t row_bytes = storage(op.format, op.columns).count();
   // vLLM's rms_norm_kernel and PyTorch's layer_norm come back to the row after the statistics instead of keeping it.
+  if (!layer && !op.residual && library == KernelLibrary::vllm && op.rows <= UINT32_MAX) return scalar_rms_norm(op);
   const bool rereads = library == (layer ? KernelLibrary::pytorch_eager : KernelLibrary::vllm);
   const bool twice = row_bytes > kRegisterRowBytes || rereads;
   const RowShape shape = row_shape(op.rows, op.columns);

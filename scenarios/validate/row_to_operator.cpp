@@ -46,7 +46,7 @@ constexpr std::array<SourceRule, 8> kSources{{
     {"aiconfigurator:vllm", KernelLibrary::vllm, TimingConvention::graph_replay},
     {"aiconfigurator:sglang", KernelLibrary::sglang, TimingConvention::graph_replay},
     {"aiconfigurator:trtllm", KernelLibrary::tensorrt_llm, TimingConvention::graph_replay},
-    {"vidur", KernelLibrary::automatic, TimingConvention::profiler},
+    {"vidur", KernelLibrary::vllm, TimingConvention::profiler},  // it runs Sarathi-Serve, a vLLM fork
     {"neusight", KernelLibrary::pytorch_eager, TimingConvention::eager},
     {"llmcompass", KernelLibrary::pytorch_eager, TimingConvention::eager},
     {"flash-attention", KernelLibrary::automatic, TimingConvention::stream},
@@ -206,6 +206,8 @@ MappedPoint elementwise(const OperatingPoint& point) {
     const NumberFormat input = format(point.dtype.substr(0, arrow));
     const NumberFormat output = arrow == std::string::npos ? input : format(point.dtype.substr(arrow + 2));
     mapped.operators.push_back(models::Elementwise{entry.kind, size(point, "m") * size(point, "n"), input, output});
+    // Vidur's ungated activation is PyTorch's vectorised kernel, not the server's own.
+    if (kind == "act") mapped.options.library = KernelLibrary::automatic;
     if (kind == "pow") mapped.note = "pow of two tensors is priced as a division";
     return mapped;
   }
