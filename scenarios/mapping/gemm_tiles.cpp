@@ -96,6 +96,8 @@ std::vector<bool> orientations(const GemmProblem& problem, TensorCoreGeneration 
   if (problem.on_fp32_lanes) return {false};
   if (problem.dequantises() && generation != TensorCoreGeneration::mma_sync) return {true};
   if (problem.m <= 64) return {true};
+  // Hopper's tiles are coarse in rows (64) and fine in columns: either matrix may be the one in the rows.
+  if (generation == TensorCoreGeneration::wgmma) return {false, true};
   if (problem.m <= 192 && problem.n > problem.m) return {false, true};
   return {false};
 }
