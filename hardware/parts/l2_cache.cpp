@@ -12,7 +12,6 @@ namespace {
 constexpr std::uint32_t kCopyBit = 1u << 23;
 constexpr std::uint32_t kOldLines = kCopyBit - (1u << 18);
 
-constexpr std::array<double, 16> kSectorBytes{0, 32, 32, 64, 32, 64, 64, 96, 32, 64, 64, 96, 64, 96, 96, 128};
 constexpr double sector_bytes(std::uint8_t sectors) { return kSectorBytes[sectors & 0xf]; }
 
 // HBM is read in aligned bursts of one sector, half a line or a line: the smallest that covers `sectors`.

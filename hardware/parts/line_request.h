@@ -2,7 +2,7 @@
 // The messages between SMs, crossbar, L2 slices and HBM: requests for one cache line, and what travels on the links.
 #pragma once
 
-#include <bit>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +11,10 @@
 namespace lightcone::hardware {
 
 enum class DataSource : std::uint8_t { l1, l2_near, l2_far, hbm };
+
+// Bytes of the 32-byte sectors in a mask of four.
+inline constexpr std::array<std::uint8_t, 16> kSectorBytes{0,  32, 32, 64, 32, 64, 64, 96,
+                                                           32, 64, 64, 96, 64, 96, 96, 128};
 
 // One line of a transfer on its way from an SM to memory and back. It travels inside the messages, so that nothing has
 // to be looked up where it arrives.
@@ -25,7 +29,7 @@ struct LineRequest {
   bool write = false;
   DataSource source = DataSource::l2_near;
 
-  [[nodiscard]] std::uint32_t bytes() const { return 32u * static_cast<std::uint32_t>(std::popcount(sectors)); }
+  [[nodiscard]] std::uint32_t bytes() const { return kSectorBytes[sectors & 0xfu]; }
 };
 
 inline constexpr std::uint32_t kNone = 0xffffffffu;

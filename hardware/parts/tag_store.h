@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tags of a sectored, set-associative cache with least-recently-used replacement: an L2 slice or an L1. A set is one
-// host cache line of 16 entries kept in order of use, so that a look-up costs one memory access.
+// Tags of a sectored, set-associative cache: an L2 slice or an L1. Replacement is tree pseudo-LRU, as hardware does it:
+// one bit per inner node of a binary tree over the ways points to the half that was used longer ago.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ class TagStore {
   static constexpr unsigned kMaxWays = 16;
   static constexpr std::uint32_t kMaxLine = (1u << 24) - 2;  // largest line number it can hold
 
-  // `sets` may be any number; lines are spread over them by a hash.
+  // `sets` may be any number; neighbouring lines go to neighbouring sets.
   TagStore(std::uint32_t sets, unsigned ways);
 
   struct Victim {
@@ -25,7 +25,7 @@ class TagStore {
     std::uint8_t dirty_sectors;
   };
 
-  // Sectors of `line` that are present; the line becomes the most recently used.
+  // Sectors of `line` that are present; the line counts as used.
   std::uint8_t touch(std::uint32_t line);
   // Adds `sectors` to `line`, allocating it if absent. Returns the line that had to go, if any.
   std::optional<Victim> install(std::uint32_t line, std::uint8_t sectors, bool dirty);
@@ -34,18 +34,23 @@ class TagStore {
   void fill_with_old_lines(std::uint32_t first, double dirty_fraction);
 
  private:
-  // 24 bits line (all ones: free), 4 bits valid sectors, 4 bits dirty sectors.
+  // 24 bits line (all ones: free), 4 bits valid sectors, 4 bits dirty sectors. A set is one host cache line.
   using Entry = std::uint32_t;
-  static constexpr Entry kFree = 0xffffff00u;
+  static constexpr std::uint32_t kFreeLine = 0xffffffu;
   struct alignas(64) Set {
     std::array<Entry, kMaxWays> entries;
-    Set() { entries.fill(kFree); }
+    Set() { entries.fill(kFreeLine << 8); }
   };
-  Set& set_of(std::uint32_t line);
+  [[nodiscard]] std::uint32_t set_of(std::uint32_t line) const;
+  // The way of `set` that holds `line`; kMaxWays when none does.
+  [[nodiscard]] static unsigned find(const Set& set, std::uint32_t line);
+  void use(std::uint32_t set, unsigned way);
+  [[nodiscard]] unsigned least_recent(std::uint32_t set) const;
 
   unsigned ways_;
   FastDivider set_count_;
   std::vector<Set> sets_;
+  std::vector<std::uint16_t> tree_;  // per set: bit n set: the right half below node n is the one to replace next
 };
 
 }  // namespace lightcone::hardware

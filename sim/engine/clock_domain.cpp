@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/engine/clock_domain.h"
 
-#include <cmath>
-
 #include "sim/base/error.h"
 
 namespace lightcone::engine {
@@ -23,7 +21,7 @@ ClockDomain::ClockDomain(sc_core::sc_module_name name, Hertz frequency, DomainMo
 Picoseconds ClockDomain::time_of(Cycle cycle) const { return to_picoseconds(duration(Cycles(cycle), frequency_)); }
 
 Cycle ClockDomain::cycle_at(Picoseconds time) const {
-  auto cycle = static_cast<Cycle>(std::floor(time.real() * 1e-12 * frequency_.count()));
+  auto cycle = static_cast<Cycle>(static_cast<std::int64_t>(time.real() * 1e-12 * frequency_.count()));
   while (time_of(cycle) < time) ++cycle;
   return cycle;
 }
