@@ -24,7 +24,7 @@ std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(byte
 }  // namespace
 
 AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPlan& plan, const GpuSpec& gpu)
-    : op_(op), plan_(plan), generation_(gpu.sm.tensor.generation) {
+    : op_(op), plan_(plan), generation_(gpu.sm.tensor.generation), sm_count_(gpu.sm_count) {
   group_ = op.heads / op.kv_heads;
   rows_ = plan.packed ? op.q_len * group_ : op.q_len;
   row_divisor_ = plan.packed ? static_cast<std::uint32_t>(group_) : 1;
@@ -91,12 +91,13 @@ LoopRange AttentionLayout::blocks_of(std::uint64_t tile) const {
   return {first / columns, last / columns - first / columns + 1};
 }
 
-void AttentionLayout::add_group(std::vector<CtaGroup>& groups, std::uint64_t tile, std::uint64_t tiles,
-                                LoopRange blocks) const {
+void AttentionLayout::add_group(std::vector<CtaGroup>& groups, const Section& section, std::uint64_t tile,
+                                std::uint64_t tiles, LoopRange blocks) const {
   CtaGroup group;
   group.extent = {static_cast<std::uint32_t>(tiles), static_cast<std::uint32_t>(plan_.packed ? 1 : group_),
-                  static_cast<std::uint32_t>(op_.kv_heads), static_cast<std::uint32_t>(op_.batch)};
-  group.origin[0] = static_cast<std::int64_t>(tile);
+                  static_cast<std::uint32_t>(section.heads), static_cast<std::uint32_t>(section.sequences)};
+  group.origin = {static_cast<std::int64_t>(tile), 0, static_cast<std::int64_t>(section.first_head),
+                  static_cast<std::int64_t>(section.first_sequence)};
   const auto splits = std::int64_t{plan_.splits};
   std::int64_t first = blocks.first;
   for (std::int64_t part = 0; part < splits; ++part) {
@@ -108,12 +109,44 @@ void AttentionLayout::add_group(std::vector<CtaGroup>& groups, std::uint64_t til
   }
 }
 
+// Causal tiles are not dealt tile by tile over all heads: their keys would not stay in the L2 cache. Longest-first
+// schedulers (FlashAttention-3, hopper/tile_scheduler.hpp) go through as many KV heads at a time as fit 32 MB; the
+// plain grid of FlashAttention-2 has the tiles of a head next to each other, so a section is as small as fills the GPU.
+std::vector<AttentionLayout::Section> AttentionLayout::sections(std::uint64_t runs) const {
+  constexpr std::uint64_t kHeldInL2 = 32u << 20;
+  constexpr std::uint64_t kMostGroups = 1024;  // beyond this the description grows faster than what it says
+  const std::uint64_t heads = op_.kv_heads * op_.batch;
+  const std::uint64_t head_bytes = 2 * storage(op_.kv, keys_ * op_.head_dim).count();
+  const std::uint64_t per_head = tiles_ * (plan_.packed ? 1 : group_);
+  std::uint64_t at_once = plan_.longest_first ? kHeldInL2 / head_bytes : ceil_div(2ull * sm_count_, per_head);
+  at_once = std::max<std::uint64_t>({at_once, 1, ceil_div(heads * runs, kMostGroups)});
+  if (!masked_ || at_once >= heads) return {{0, op_.kv_heads, 0, op_.batch}};
+  std::vector<Section> out;
+  if (at_once >= op_.kv_heads) {
+    const std::uint64_t sequences = at_once / op_.kv_heads;
+    for (std::uint64_t s = 0; s < op_.batch; s += sequences) {
+      out.push_back({0, op_.kv_heads, s, std::min(sequences, op_.batch - s)});
+    }
+    return out;
+  }
+  for (std::uint64_t s = 0; s < op_.batch; ++s) {
+    for (std::uint64_t h = 0; h < op_.kv_heads; h += at_once) {
+      out.push_back({h, std::min(at_once, op_.kv_heads - h), s, 1});
+    }
+  }
+  return out;
+}
+
 std::vector<CtaGroup> AttentionLayout::groups() const {
   if (tiles_ > UINT32_MAX || op_.batch > UINT32_MAX || op_.heads > UINT32_MAX) {
     throw ConfigError("attention: a dimension of the grid is larger than 2^32");
   }
-  std::vector<CtaGroup> groups;
   // Tiles that see the same blocks stand in one group.
+  struct Run {
+    std::uint64_t tile, tiles;
+    LoopRange blocks;
+  };
+  std::vector<Run> runs;
   for (std::uint64_t done = 0; done < tiles_;) {
     const auto tile_at = [&](std::uint64_t i) { return plan_.longest_first ? tiles_ - 1 - i : i; };
     const LoopRange blocks = blocks_of(tile_at(done));
@@ -123,8 +156,12 @@ std::vector<CtaGroup> AttentionLayout::groups() const {
       if (next.first != blocks.first || next.count != blocks.count) break;
       ++run;
     }
-    add_group(groups, plan_.longest_first ? tiles_ - done - run : done, run, blocks);
+    runs.push_back({plan_.longest_first ? tiles_ - done - run : done, run, blocks});
     done += run;
+  }
+  std::vector<CtaGroup> groups;
+  for (const Section& section : sections(runs.size())) {
+    for (const Run& run : runs) add_group(groups, section, run.tile, run.tiles, run.blocks);
   }
   return groups;
 }

@@ -67,8 +67,14 @@ class AttentionLayout {
   [[nodiscard]] hardware::LoopRange blocks_of(std::uint64_t tile) const;
   [[nodiscard]] hardware::Box share_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] std::uint64_t query_of(std::uint64_t row) const { return row / row_divisor_; }
-  void add_group(std::vector<hardware::CtaGroup>& groups, std::uint64_t tile, std::uint64_t tiles,
-                 hardware::LoopRange blocks) const;
+  // KV heads of consecutive sequences whose tiles are launched together.
+  struct Section {
+    std::uint64_t first_head, heads, first_sequence, sequences;
+  };
+  // `runs`: groups that each section will take.
+  [[nodiscard]] std::vector<Section> sections(std::uint64_t runs) const;
+  void add_group(std::vector<hardware::CtaGroup>& groups, const Section& section, std::uint64_t tile,
+                 std::uint64_t tiles, hardware::LoopRange blocks) const;
 
   models::Attention op_;
   AttentionPlan plan_;
@@ -76,6 +82,7 @@ class AttentionLayout {
   std::uint64_t group_;  // query heads per KV head
   std::uint64_t rows_;   // query rows that tiles divide
   std::uint64_t tiles_;
+  std::uint32_t sm_count_;
   std::uint32_t row_divisor_;
   std::uint64_t keys_;  // that any query sees
   std::uint64_t window_;
