@@ -16,8 +16,9 @@ namespace {
 
 constexpr std::uint64_t kMaskIntOps = 2;            // compare and select
 constexpr std::uint64_t kRowReductionCycles = 100;  // two shuffles each for the maximum and the sum
-constexpr std::uint64_t kSetUpCycles = 1500;       // calibrated: decode CTAs of aiconfigurator cost 5-8 thousand cycles
-constexpr std::uint64_t kBlockTableCycles = 1000;  // before any data: lengths, then block table, then addresses
+constexpr std::uint64_t kSetUpCycles = 1500;  // calibrated: decode CTAs of aiconfigurator cost 5-8 thousand cycles,
+constexpr std::uint64_t kSynchronousSetUpCycles = 2500;  // more where the warps that multiply also fetch (mma.sync)
+constexpr std::uint64_t kBlockTableCycles = 1000;        // before any data: lengths, then block table, then addresses
 
 std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
 
@@ -290,7 +291,9 @@ std::vector<Op> AttentionLayout::finish(std::uint32_t share, std::uint32_t share
           GlobalStore{share_box(o_, share, shares), path}};
 }
 
-Delay AttentionLayout::set_up() const { return {kSetUpCycles + (op_.paged ? kBlockTableCycles : 0)}; }
+Delay AttentionLayout::set_up() const {
+  return {(plan_.mma_sync ? kSynchronousSetUpCycles : kSetUpCycles) + (op_.paged ? kBlockTableCycles : 0)};
+}
 
 std::uint64_t AttentionLayout::shared_bytes() const {
   const std::uint64_t row = storage(plan_.multiply, plan_.head_dim).count();

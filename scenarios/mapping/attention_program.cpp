@@ -194,8 +194,9 @@ TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& 
   TileProgram program = layout.start("flash_attention_3");
   program.persistent = true;
   program.threads_per_cta = 128 * (1 + shares);
-  // setmaxnreg leaves the producer 24-32 registers and the consumers 160-240: the mean over the CTA.
-  program.registers_per_thread = shares == 1 ? 128 : (shares == 2 ? 168 : 128);
+  // setmaxnreg leaves the producer 24-56 registers and the consumers 160-256; launched with the mean. A CTA of one
+  // consumer warpgroup takes 168 as well, so that no second one fits the SM.
+  program.registers_per_thread = shares <= 2 ? 168 : 128;
   CtaClass cta{"tile", {producer_role(layout, plan.packed)}, {{"k", plan.stages, shares}, {"v", plan.stages, shares}}};
   if (!plan.packed) cta.pipes.push_back({"q", 1, shares});
   for (std::uint32_t share = 0; share < shares; ++share)
