@@ -56,7 +56,7 @@ def plot_bottlenecks(result, operators, output):
             axes.barh(range(len(operators)), values, left=left, color=colour, label=words, height=0.72, lw=0)
         left = [a + b for a, b in zip(left, values)]
     for position, row in enumerate(operators):
-        axes.text(left[position] + 0.01 * longest / divisor, position, f"{100 * number(row, 'share'):.1f} %", va="center", fontsize=7.5)
+        axes.text(left[position] + 0.01 * longest / divisor, position, percent(number(row, "share")), va="center", fontsize=7.5)
     axes.set_yticks(range(len(operators)), [label(row) for row in operators])
     axes.set_ylim(len(operators) - 0.4, -0.6)
     axes.set_xlim(0, 1.09 * longest / divisor)
@@ -66,6 +66,10 @@ def plot_bottlenecks(result, operators, output):
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.suptitle(heading(result), fontsize=9, x=0.01, ha="left")
     style.save(figure, output, "bottlenecks")
+
+
+def percent(share):
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def label(row):
@@ -138,7 +142,7 @@ def plot_families(result, operators, colours, output):
     figure, axes = plt.subplots(figsize=(6.4, 0.34 * len(kinds) + 1.4), layout="constrained")
     axes.barh(range(len(kinds)), [sums[k] / divisor for k in kinds], color=[colours[k] for k in kinds], height=0.7)
     for position, kind in enumerate(kinds):
-        axes.text((sums[kind] + 0.01 * max(sums.values())) / divisor, position, f"{100 * sums[kind] / total:.1f} %", va="center", fontsize=8)
+        axes.text((sums[kind] + 0.01 * max(sums.values())) / divisor, position, percent(sums[kind] / total), va="center", fontsize=8)
     axes.set_yticks(range(len(kinds)), [k.replace("_", " ") for k in kinds])
     axes.set_ylim(len(kinds) - 0.4, -0.6)
     axes.set_xlim(0, 1.12 * max(sums.values()) / divisor)
@@ -233,7 +237,7 @@ def plot_utilisation(result, samples, output):
     draw_utilisation(zoom, part, part_divisor, ZOOM_BINS)
     mark_operators(zoom, part, part_divisor, origin)
     zoom.set_xlabel(f"time since its start ({part_unit})")
-    zoom.set_title(f'One repetition of "{section}" (number {repetition + 1})', pad=58)
+    zoom.set_title(f'One repetition of "{section}" (number {repetition + 1})', pad=46)
     draw_power(power, samples, divisor)
     power.set_xlabel(f"time ({unit})")
     figure.suptitle(heading(result), fontsize=9, x=0.01, ha="left")

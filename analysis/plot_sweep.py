@@ -71,7 +71,7 @@ def draw_curves(axes, rows, axis, others, column, factor):
         axes.set_xticks([place[v] for v in values], values)
         axes.minorticks_off()
     axes.set_xlabel(short(axis))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.06 * max(float(row[column]) * factor for row in rows) or 1)
 
 
 def draw_heat_map(figure, axes, rows, x_axis, y_axis, column, factor):
@@ -119,6 +119,7 @@ def main(folder, output):
     if not heat_map and len(varied) > 1:
         handles, labels = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=min(4, len(labels)))
+    figure.suptitle(pathlib.Path(folder).resolve().name, fontsize=9, x=0.01, ha="left")
     style.save(figure, output, "sweep")
 
 

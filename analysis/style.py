@@ -62,9 +62,19 @@ def save(figure, folder, name):
     """Writes NAME.png and NAME.svg into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", bbox_inches="tight", metadata={"Software": None})
-    figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+    write(figure, folder / f"{name}.png", {"Software": None})
+    write(figure, folder / f"{name}.svg", {"Date": None})
     plt.close(figure)
+
+
+def write(figure, path, metadata):
+    """A plot appears whole or not at all: a full disk leaves no half of one."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        figure.savefig(part, format=path.suffix[1:], bbox_inches="tight", metadata=metadata)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def engineering(value, unit):

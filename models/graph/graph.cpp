@@ -13,7 +13,8 @@ namespace lightcone::models {
 namespace {
 
 std::uint64_t add_repeated(std::uint64_t sum, std::uint64_t value, std::uint64_t repeat) {
-  return checked_sum("the cost of the model", {sum, checked_product("the cost of the model", {value, repeat})});
+  constexpr const char* kWhat = "the work of one pass (sizes of the model times tokens)";
+  return checked_sum(kWhat, {sum, checked_product(kWhat, {value, repeat})});
 }
 
 template <class Amount>

@@ -20,11 +20,15 @@ constexpr std::uintmax_t kLargestConfig = 16 << 20;  // bytes; real ones have a 
 
 std::string read_config(const std::filesystem::path& file) {
   std::error_code error;
+  if (!std::filesystem::exists(file, error)) throw ConfigError(file.string() + ": no such file");
+  if (std::filesystem::is_directory(file, error)) {
+    throw ConfigError(file.string() + ": is a folder; name the config.json in it");
+  }
   if (std::filesystem::is_regular_file(file, error) && std::filesystem::file_size(file, error) > kLargestConfig) {
     throw ConfigError(file.string() + ": is too large to be a model's config.json");
   }
   std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file, error)) throw ConfigError(file.string() + ": cannot be read");
+  if (!in) throw ConfigError(file.string() + ": cannot be read");
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

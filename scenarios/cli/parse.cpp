@@ -2,6 +2,7 @@
 // The only user of CLI11.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "scenarios/cli/options.h"
@@ -75,7 +76,10 @@ void add_simulation_options(CLI::App& command, Options& options) {
 }
 
 void add_out_option(CLI::App& command, Options& options, const std::string& what) {
-  command.add_option("--out,-o", options.out, what)->type_name("PATH");
+  command.add_option("--out,-o", options.out, what)
+      ->type_name("PATH")
+      ->check(CLI::Validator([](const std::string& path) { return path.empty() ? "the path is empty" : std::string(); },
+                             ""));
 }
 
 void add_sample_options(CLI::App& command, Options& options) {
@@ -100,7 +104,14 @@ CLI::Option* add_inputs(CLI::App& command, Options& options, const std::string& 
   return command.add_option(name, options.inputs, what)->type_name("")->required()->expected(1, 10000);
 }
 
+// CLI11 writes how often an argument may be repeated, which here is a limit that nobody meets.
+class UsageWithoutCounts : public CLI::Formatter {
+ public:
+  std::string make_option_usage(const CLI::Option* option) const override { return option->get_name(true); }
+};
+
 void build(CLI::App& app, Options& options) {
+  app.formatter(std::make_shared<UsageWithoutCounts>());
   app.set_version_flag("--version", "lightcone " LIGHTCONE_VERSION);
   app.require_subcommand(1);
   CLI::App* run = add_command(app, options, Command::run, "run", "Simulate a scenario and write a run folder");
@@ -116,7 +127,8 @@ void build(CLI::App& app, Options& options) {
   add_out_option(*sweep, options, "Sweep folder (default runs/<scenario>)");
   sweep->add_flag("--no-plots", options.no_plots, "Leave the plots out");
 
-  CLI::App* list = add_command(app, options, Command::list, "list", "List what the catalogs hold");
+  CLI::App* list =
+      add_command(app, options, Command::list, "list", "List models, machines, workloads, scenarios or ops");
   add_inputs(*list, options, "WHAT", "models, machines, workloads, scenarios or ops")
       ->check(one_of({"models", "machines", "workloads", "scenarios", "ops"}));
 

@@ -63,9 +63,16 @@ RunFolder::RunFolder(fs::path target, bool numbered) : target_(std::move(target)
   std::error_code error;
   if (target_.has_parent_path()) fs::create_directories(target_.parent_path(), error);
   if (error) fail(target_.parent_path(), "the folder cannot be created", error.value());
+  make_temporary();  // tells at once whether anything can be written there
+  fs::remove(temporary_, error);
+  temporary_.clear();
+}
+
+void RunFolder::make_temporary() {
   std::string name = target_.string() + ".partial-XXXXXX";
   if (mkdtemp(name.data()) == nullptr) fail(target_, "cannot write into the folder above", errno);
   temporary_ = name;
+  std::error_code error;
   fs::permissions(temporary_, fs::perms(0755), error);  // mkdtemp's 0700 would stay
 }
 
@@ -80,6 +87,7 @@ RunFolder::~RunFolder() {
 }
 
 void RunFolder::write(const std::string& file_name, std::string_view bytes) {
+  if (temporary_.empty()) make_temporary();
   const fs::path path = temporary_ / file_name;
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file < 0) fail(target_, "cannot write " + file_name, errno);
@@ -97,6 +105,7 @@ void RunFolder::write(const std::string& file_name, std::string_view bytes) {
 }
 
 fs::path RunFolder::commit() {
+  if (temporary_.empty()) make_temporary();
   fs::path final_path = target_;
   if (!numbered_) {
     replace(temporary_, target_);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A folder that appears whole or not at all: files are written beside it under a temporary name, which becomes the
-// folder's name at the end. Whatever happens before leaves earlier results as they were.
+// folder's name at the end. Whatever happens before leaves earlier results as they were; a process killed before its
+// first file leaves nothing behind.
 #pragma once
 
 #include <filesystem>
@@ -28,9 +29,10 @@ class RunFolder {
 
  private:
   RunFolder(std::filesystem::path target, bool numbered);
+  void make_temporary();
 
   std::filesystem::path target_;     // with numbered_: without the number
-  std::filesystem::path temporary_;  // empty when committed or moved from
+  std::filesystem::path temporary_;  // empty before the first file, and when committed or moved from
   bool numbered_ = false;
 };
 

@@ -88,7 +88,7 @@ std::string draw_plots(const std::string& script, const fs::path& folder) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return "no plots: /usr/bin/python3 is missing";
-  return "no plots: " + last_line(output);
+  return "the plots are not complete: " + last_line(output);
 }
 
 }  // namespace lightcone::scenarios

@@ -12,7 +12,15 @@ namespace lightcone {
 
 namespace {
 constexpr std::size_t kLongestCell = 1 << 20;  // anything longer is no table
+constexpr std::size_t kShownColumns = 12;      // of a header that lacks a column
+constexpr std::size_t kShownCell = 40;         // bytes of such a column's name
+
+// Control characters other than tab and carriage return stand in no table, but in every binary file.
+bool is_binary(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte == 0x7f;
 }
+}  // namespace
 
 CsvReader::CsvReader(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {
   if (in_.peek() == 0xEF) in_.ignore(3);  // byte-order mark
@@ -44,7 +52,14 @@ std::optional<std::size_t> CsvReader::column(std::string_view title) const {
 
 std::size_t CsvReader::required_column(std::string_view title) const {
   if (const auto index = column(title)) return *index;
-  fail(1, "column \"" + std::string(title) + "\" is missing" + suggestion_text(title, header_));
+  std::string columns;
+  for (std::size_t i = 0; i < header_.size() && i < kShownColumns; ++i) {
+    columns += (i == 0 ? "" : ", ") + header_[i].substr(0, kShownCell);
+  }
+  if (header_.size() > kShownColumns) columns += ", ...";
+  const bool near = !suggestions(title, header_).empty();
+  fail(1, "column \"" + std::string(title) + "\" is missing" +
+              (near ? suggestion_text(title, header_) : "; the first line names: " + columns));
 }
 
 std::optional<CsvRow> CsvReader::read_row() {
@@ -61,7 +76,9 @@ std::optional<CsvRow> CsvReader::read_row() {
       if (quoted) fail(row.line, "a quote that opens here is never closed");
       return row;
     }
-    if (c == 0) fail(line_, "the file is not text: a zero byte");
+    if (c != std::istream::traits_type::eof() && is_binary(static_cast<char>(c))) {
+      fail(line_, "the file is not text but binary; a CSV table is needed");
+    }
     if (c == '\n') ++line_;
     if (quoted) {
       if (c != '"') {

@@ -59,7 +59,7 @@ std::string find_catalog_file(const std::string& what, const std::string& folder
     if (!relative_to.empty() && given.is_relative() && fs::exists(fs::path(relative_to) / given, error))
       return (fs::path(relative_to) / given).string();
     if (fs::exists(given, error)) return name_or_path;
-    throw ConfigError(fmt::format("no such {} file: {}", what, name_or_path));
+    throw ConfigError(fmt::format("{}: no such file; a {} file is needed", name_or_path, what));
   }
   const fs::path file = fs::path(share_folder()) / folder / (name_or_path + kExtension);
   if (!name_or_path.empty() && fs::exists(file, error)) return file.string();
