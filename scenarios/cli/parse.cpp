@@ -2,6 +2,7 @@
 // The only user of CLI11.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -37,13 +38,16 @@ void add_set_option(CLI::App& command, Options& options) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
-// A whole number from 1 to `most`; CLI11's own range check answers in floating point.
-CLI::Validator count_up_to(std::uint64_t most) {
+// A whole number from `least` to `most`; CLI11's own range check answers in floating point.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
   return CLI::Validator(
-      [most](const std::string& text) {
+      [least, most](const std::string& text) {
         std::uint64_t value = 0;
-        const bool good = CLI::detail::lexical_cast(text, value) && text.front() != '-' && value >= 1 && value <= most;
-        return good ? std::string() : "\"" + text + "\" is not a whole number from 1 to " + std::to_string(most);
+        const bool good =
+            CLI::detail::lexical_cast(text, value) && text.front() != '-' && value >= least && value <= most;
+        return good ? std::string()
+                    : "\"" + text + "\" is not a whole number from " + std::to_string(least) + " to " +
+                          std::to_string(most);
       },
       "");
 }
@@ -72,7 +76,7 @@ void add_simulation_options(CLI::App& command, Options& options) {
   command.add_flag("--exact", options.exact, "Simulate every CTA: no sampling of the steady state");
   command.add_option("--jobs,-j", options.jobs, "Processes at once (default: one per core)")
       ->type_name("N")
-      ->check(count_up_to(4096));
+      ->check(whole_number(1, 4096));
 }
 
 void add_out_option(CLI::App& command, Options& options, const std::string& what) {
@@ -85,8 +89,10 @@ void add_out_option(CLI::App& command, Options& options, const std::string& what
 void add_sample_options(CLI::App& command, Options& options) {
   command.add_option("--sample", options.sample, "Take N points at random, over all files together")
       ->type_name("N")
-      ->check(count_up_to(1'000'000'000));
-  command.add_option("--seed", options.seed, "Seed of the sample (default 1)")->type_name("S");
+      ->check(whole_number(1, 1'000'000'000));
+  command.add_option("--seed", options.seed, "Seed of the sample (default 1)")
+      ->type_name("S")
+      ->check(whole_number(0, UINT64_MAX));
   command.add_option("--machine", options.machine, "Machine by name or file; auto: the one that the gpu column names")
       ->type_name("NAME");
 }

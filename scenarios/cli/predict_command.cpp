@@ -90,6 +90,7 @@ int predict_command(const Options& options) {
   std::vector<OperatingPoint> points;
   for (const std::size_t row : chosen) points.push_back(table.rows[row].point);
 
+  if (options.out) check_writable(*options.out);
   Session session(options);
   const std::vector<Prediction> predictions = predict_points(
       points, [&](const std::string& gpu) { return machines.find(gpu); }, evaluation_settings(options),

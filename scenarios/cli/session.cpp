@@ -36,10 +36,30 @@ void print(std::string_view text) {
   }
 }
 
+namespace {
+
+// The name beside `path` under which it is written, in a folder that is made if need be.
+fs::path temporary_for(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) throw ConfigError(path.string() + ": is a folder; name a file");
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  return path.string() + ".part-" + std::to_string(getpid());
+}
+
+}  // namespace
+
+void check_writable(const fs::path& path) {
+  const fs::path temporary = temporary_for(path);
+  if (!std::ofstream(temporary, std::ios::binary)) {
+    throw RunError(path.string() + ": cannot be written: " + std::strerror(errno));
+  }
+  std::error_code ignored;
+  fs::remove(temporary, ignored);
+}
+
 void write_file(const fs::path& path, std::string_view bytes) {
   std::error_code error;
-  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
-  const fs::path temporary = path.string() + ".part-" + std::to_string(getpid());
+  const fs::path temporary = temporary_for(path);
   std::ofstream out(temporary, std::ios::binary);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   out.close();

@@ -37,4 +37,7 @@ void print(std::string_view text);
 // folder. Throws RunError.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
+// Whether `write_file` will find a place, asked before work that takes long. Makes the folder. Throws RunError.
+void check_writable(const std::filesystem::path& path);
+
 }  // namespace lightcone::scenarios

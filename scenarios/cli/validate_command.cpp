@@ -114,6 +114,9 @@ int validate_command(const Options& options) {
     points.push_back(input.rows[eligible[i]].point);
   }
 
+  const std::filesystem::path folder = options.out.value_or("runs/validate");
+  if (options.out || options.plot) check_writable(folder / "points.csv");
+  if (options.table) check_writable(*options.table);
   Session session(options);
   const auto lookup = [&](const std::string& gpu) { return machines.find(gpu); };
   const std::vector<Prediction> predictions =
@@ -121,7 +124,6 @@ int validate_command(const Options& options) {
   fill(report, input, chosen, predictions);
 
   if (options.out || options.plot) {
-    const std::filesystem::path folder = options.out.value_or("runs/validate");
     write_file(folder / "points.csv", points_csv(input, chosen, predictions));
     write_file(folder / "errors.json", to_json(report));
     if (options.plot && !report.points.empty()) {

@@ -54,7 +54,8 @@ void add_operators(std::string& out, const ExplanationNode& section, double smal
                        reasons_text(leaf));
     out += fmt::format("|  |           10 % faster: {}\n", savings_text(leaf, 3));
   }
-  if (folded > 0) out += fmt::format("|  |- {:5.1f} %  {} more operators\n", 100 * folded_share, folded);
+  if (folded > 0)
+    out += fmt::format("|  |- {:5.1f} %  {} more operator{}\n", 100 * folded_share, folded, folded == 1 ? "" : "s");
 }
 
 Json node_json(const ExplanationNode& node) {

@@ -97,6 +97,8 @@ TEST_CASE("zero, negative, huge and unreadable sizes name the field and what is 
               {kRun + " --set machine.gpu.sm_count=0", "must be from 1"},
               {kRun + " --set machine.gpu.hbm.stacks=1000000", "must be from 1 to 256"},
               {kRun + " --jobs 0", "from 1 to 4096"},
+              {"predict x.csv --seed -1", "is not a whole number from 0"},
+              {"predict x.csv --sample 0", "is not a whole number from 1"},
               {kDecode + " --set workload.decode.context_tokens=134217728", "KV cache 512.00 TiB"}});
 }
 
@@ -167,6 +169,23 @@ TEST_CASE("an output that cannot be written fails at once and leaves nothing") {
   INFO(predicted.error);
   CHECK(predicted.code == 1);
   CHECK(predicted.error.find("/proc/nowhere.csv") != std::string::npos);
+}
+
+TEST_CASE("where the result goes is checked before the work") {
+  const Program lightcone;
+  const std::string points =
+      lightcone.file("points.csv",
+                     "source,gpu,op,params,dtype,time_us\n"
+                     "s,H100-SXM-80GB,gemm,\"{\"\"m\"\":4096,\"\"n\"\":22016,\"\"k\"\":4096}\",bf16,1000\n");
+  for (const char* command : {"predict ", "validate ", "validate --table /proc/nowhere/t.csv "}) {
+    const bool table = std::string(command).find("--table") != std::string::npos;
+    const Outcome outcome = lightcone(command + points + (table ? "" : " --out /proc/nowhere/x"));  // cycle fidelity
+    INFO(outcome.error);
+    CHECK(outcome.code == 1);
+    CHECK(outcome.error.find("/proc/nowhere") != std::string::npos);
+    CHECK_FALSE(fs::exists(lightcone.folder() / "cache"));  // no kernel was simulated
+  }
+  refuse(lightcone, {"predict " + points + " --out " + lightcone.folder().string(), "is a folder"});
 }
 
 TEST_CASE("a kernel store that is no store is moved aside, and the run ends as if there had been none") {

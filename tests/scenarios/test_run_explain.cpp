@@ -73,7 +73,7 @@ TEST_CASE("the text names what limits and what would help, the JSON says the sam
   REQUIRE(text.find("up (gemm) x 4: tensor cores busy 72 %, waiting for HBM 18 %") != std::string::npos);
   REQUIRE(text.find("10 % faster: tensor cores -4.5 %") != std::string::npos);
   REQUIRE(text.find("What would help next") != std::string::npos);
-  REQUIRE(explanation_text(root, 0.5).find("1 more operators") != std::string::npos);
+  REQUIRE(explanation_text(root, 0.5).find("1 more operator\n") != std::string::npos);
   const auto json = nlohmann::json::parse(explanation_json(root));
   REQUIRE(json["children"][0]["children"][0]["with_10_percent_more"][0]["resource"] == "tensor cores");
   REQUIRE(json["resources"].size() == resource_changes().size());
