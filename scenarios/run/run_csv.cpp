@@ -53,8 +53,8 @@ std::string operators_csv(const RunResult& result) {
   Cells titles{"section", "operator",           "repeat",  "kind", "format", "time_us", "total_us",
                "share",   "launch_overhead_us", "bound_by"};
   append(titles, reason_titles("_us"));
-  append(titles, {"matrix_flops", "vector_flops", "bytes", "hbm_bytes", "tflops_per_s", "gigabytes_per_s", "matrix_us_at_peak",
-                  "energy_j", "clock_mhz", "expected_error_percent", "kernels", "note"});
+  append(titles, {"matrix_flops", "vector_flops", "bytes", "hbm_bytes", "tflops_per_s", "gigabytes_per_s",
+                  "matrix_us_at_peak", "energy_j", "clock_mhz", "expected_error_percent", "kernels", "note"});
   std::string csv = csv_line(titles);
   for (const OperatorRow& row : result.operators) {
     const double share = result.latency.count() > 0 ? row.total_seconds() / result.latency.count() : 0;
