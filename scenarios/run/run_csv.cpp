@@ -130,7 +130,7 @@ std::string utilisation_csv(const RunResult& result) {
     const KernelResult& kernel = result.kernels[span.kernel_row].result;
     const OperatorRow& row = result.operators[span.operator_row];
     const double power = kernel.time.count() > 0 ? kernel.energy.total().count() / kernel.time.count() : 0;
-    for (const UtilisationSample& s : utilisation(kernel)) {
+    for (const UtilisationSample& s : utilisation(kernel, result.hbm_peak)) {
       const double start = span.start.count() * 1e6;
       csv += csv_line({number(start + s.start_us), number(start + s.end_us), row.section, number(span.repetition),
                        row.name, number(s.tensor), number(s.fp32), number(s.sfu), number(s.shared), number(s.l2),

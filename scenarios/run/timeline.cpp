@@ -53,12 +53,13 @@ struct Tracks {
   }
 };
 
-void add_counters(Trace& trace, const Tracks& tracks, const KernelSpan& span, const KernelResult& kernel) {
+void add_counters(Trace& trace, const Tracks& tracks, const KernelSpan& span, const KernelResult& kernel,
+                  BytesPerSecond hbm_peak) {
   trace.set_counter(tracks.clock, span.start, kernel.clock.count() * 1e-6);
   if (kernel.time.count() > 0) {
     trace.set_counter(tracks.power, span.start, kernel.energy.total().count() / kernel.time.count());
   }
-  for (const UtilisationSample& sample : utilisation(kernel)) {
+  for (const UtilisationSample& sample : utilisation(kernel, hbm_peak)) {
     const Seconds at = span.start + Seconds(sample.start_us * 1e-6);
     trace.set_counter(tracks.tensor, at, 100 * sample.tensor);
     trace.set_counter(tracks.l2, at, 100 * sample.l2);
@@ -98,13 +99,15 @@ std::vector<KernelSpan> kernel_spans(const RunResult& result) {
   return spans;
 }
 
-std::vector<UtilisationSample> utilisation(const KernelResult& kernel) {
+std::vector<UtilisationSample> utilisation(const KernelResult& kernel, BytesPerSecond hbm_peak) {
   const std::size_t count = kernel.timeline.size();
   if (count == 0) {
     const auto share = [&](Seconds bound) { return kernel.time.count() > 0 ? bound / kernel.time : 0.0; };
     const ResourceBounds& b = kernel.bounds;
+    const double moved = static_cast<double>((kernel.work.hbm_read + kernel.work.hbm_written).count());
+    const double hbm = hbm_peak.count() > 0 ? share(Seconds(moved / hbm_peak.count())) : 0.0;
     return {{0, kernel.time.count() * 1e6, share(b.tensor), share(b.fp32), share(b.sfu), share(b.shared), share(b.l2),
-             share(b.hbm)}};
+             hbm}};
   }
   std::vector<UtilisationSample> merged;
   const std::size_t groups = std::min(count, kSamplesPerKernel);
@@ -140,7 +143,7 @@ std::string perfetto_trace(const RunResult& result) {
                     {{"operator", rows[span.operator_row].name},
                      {"bound by", kernel.bound_by()},
                      {"most time", std::string(kCycleReasonNames[static_cast<std::size_t>(kernel.top_reason())])}});
-    add_counters(trace, tracks, span, kernel);
+    add_counters(trace, tracks, span, kernel, result.hbm_peak);
   }
   for (const Trace::Track counter : {tracks.tensor, tracks.l2, tracks.hbm, tracks.power}) {
     trace.set_counter(counter, result.latency, 0);

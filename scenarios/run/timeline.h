@@ -20,9 +20,10 @@ struct KernelSpan {
 // Executions in order: sections are runs of operators that share section and repeat; each section repeats as a whole.
 std::vector<KernelSpan> kernel_spans(const RunResult& result);
 
-// Utilisation over one execution of a kernel: its samples, merged to at most 16, or one flat sample from its bounds
-// when the evaluator kept none (analytical). Times in us from the kernel's start.
-std::vector<UtilisationSample> utilisation(const KernelResult& kernel);
+// Utilisation over one execution of a kernel: its samples, merged to at most 16, or one flat sample when the
+// evaluator kept none (analytical): from its bounds, and for HBM from the bytes moved at the rate `hbm_peak`, since the
+// bound leaves out what might stay in the L2. Times in us from the kernel's start.
+std::vector<UtilisationSample> utilisation(const KernelResult& kernel, BytesPerSecond hbm_peak);
 
 // The timeline for the Perfetto viewer: tracks for sections, operators and kernels; counters for tensor-core, L2 and
 // HBM utilisation, SM clock and power.

@@ -174,10 +174,14 @@ TEST_CASE("executions follow the sections: all operators of a layer, then the ne
 TEST_CASE("many samples are merged without changing their mean; none become one flat sample") {
   KernelResult k = test::kernel("k", 100, {}, 0);
   k.timeline.clear();
-  REQUIRE(utilisation(k).size() == 1);
-  REQUIRE(utilisation(k)[0].tensor == Approx(0.8));
+  k.work.hbm_read = Bytes(3'000'000);
+  k.work.hbm_written = Bytes(1'000'000);
+  const BytesPerSecond peak(80e9);
+  REQUIRE(utilisation(k, peak).size() == 1);
+  REQUIRE(utilisation(k, peak)[0].tensor == Approx(0.8));
+  REQUIRE(utilisation(k, peak)[0].hbm == Approx(0.5));  // 4 MB in 100 us at 80 GB/s, whatever the bound says
   for (int i = 0; i < 100; ++i) k.timeline.push_back({1.0 * i, i + 1.0, 0.01 * i, 0, 0, 0, 0, 0});
-  const auto merged = utilisation(k);
+  const auto merged = utilisation(k, peak);
   REQUIRE(merged.size() == 16);
   double mean = 0;
   for (const UtilisationSample& s : merged) mean += s.tensor * (s.end_us - s.start_us) / 100;
