@@ -14,6 +14,7 @@ using namespace hardware;
 
 namespace {
 
+constexpr std::uint64_t kCombinedRows = 4;          // of one CTA of the merging kernel, one warp each
 constexpr std::uint64_t kMaskIntOps = 2;            // compare and select
 constexpr std::uint64_t kRowReductionCycles = 100;  // two shuffles each for the maximum and the sum
 constexpr std::uint64_t kSetUpCycles = 1500;  // calibrated: decode CTAs of aiconfigurator cost 5-8 thousand cycles,
@@ -103,6 +104,7 @@ void AttentionLayout::add_group(std::vector<CtaGroup>& groups, const Section& se
   std::int64_t first = blocks.first;
   for (std::int64_t part = 0; part < splits; ++part) {
     const std::int64_t count = blocks.count / splits + (part < blocks.count % splits ? 1 : 0);
+    if (count == 0) break;  // a tile with fewer key blocks than parts
     if (plan_.splits > 1) group.origin[1] = part;
     group.loops = {LoopRange{first, count}, LoopRange{first, count - 1}};
     groups.push_back(group);
@@ -300,9 +302,25 @@ std::uint64_t AttentionLayout::shared_bytes() const {
   return plan_.rows * row + 2ull * plan_.stages * plan_.columns * row;
 }
 
+TileProgram AttentionLayout::idle_combine() const {
+  TileProgram program;
+  program.name = "attention_combine_idle";
+  program.tensors = {{"parts", Bytes(4 * op_.batch), Residency::warm, false}};
+  program.threads_per_cta = 128;
+  program.registers_per_thread = 64;
+  const MatrixView parts{0, op_.batch, 4, 4, {}, 0};
+  program.classes = {{"rows", {Role{"warps", 4, {GlobalLoad{tile_box(parts, Var::cta1, 1)}, WaitLoads{}}}}, {}}};
+  CtaGroup group;
+  group.extent[0] = static_cast<std::uint32_t>(ceil_div(op_.q_len * op_.heads, kCombinedRows));
+  group.extent[1] = static_cast<std::uint32_t>(op_.batch);
+  program.groups = {group};
+  return program;
+}
+
 TileProgram AttentionLayout::combine() const {
+  if (plan_.splits == 1) return idle_combine();
   const std::uint64_t all_rows = op_.batch * op_.kv_heads * rows_;
-  const std::uint64_t per_cta = 4;  // rows, one warp each
+  const std::uint64_t per_cta = kCombinedRows;
   TileProgram program;
   program.name = fmt::format("attention_combine_{}_hd{}_split{}", name(op_.activation), op_.head_dim, plan_.splits);
   program.tensors = {tensors_[3],
@@ -324,7 +342,9 @@ TileProgram AttentionLayout::combine() const {
   sum.fp32_ops = values;
   Role role{"warps", static_cast<std::uint32_t>(per_cta), {}};
   append(role.ops, LoopBegin{0}, GlobalLoad{rows_of(1, 4, true)}, LoopEnd{}, WaitLoads{}, scale, CtaBarrier{0},
-         LoopBegin{0}, GlobalLoad{rows_of(0, op_.head_dim * 4, true)}, sum, LoopEnd{}, WaitLoads{}, sum,
+         LoopBegin{0}, GlobalLoad{rows_of(0, op_.head_dim * 4, true)});
+  if (plan_.serial_combine) append(role.ops, WaitLoads{});
+  append(role.ops, sum, LoopEnd{}, WaitLoads{}, sum,
          GlobalStore{rows_of(2, storage(op_.activation, op_.head_dim).count(), false), CopyPath::lsu});
   program.classes = {{"rows", {role}, {}}};
   CtaGroup group;

@@ -13,21 +13,10 @@
 #include "hardware/program/tile_program.h"
 #include "hardware/spec/gpu_spec.h"
 #include "models/graph/operator.h"
+#include "scenarios/mapping/attention_plan.h"
 #include "scenarios/mapping/matrix_view.h"
 
 namespace lightcone::scenarios {
-
-struct AttentionPlan {
-  std::uint32_t rows = 128, columns = 128;  // query rows and keys of one tile
-  std::uint32_t warps = 4;                  // that multiply
-  std::uint32_t head_dim = 128;             // padded to what the kernel was compiled for
-  std::uint32_t stages = 2;                 // of the K and of the V ring
-  std::uint32_t splits = 1;                 // parts of the keys summed by different CTAs; above 1 only with `packed`
-  bool packed = false;
-  bool longest_first = false;
-  bool mma_sync = false;  // warp instructions and cp.async (FlashAttention-2), whatever the GPU could do
-  NumberFormat multiply = NumberFormat::bf16;
-};
 
 enum class Score : std::uint8_t { plain, masked };
 
@@ -60,10 +49,11 @@ class AttentionLayout {
   [[nodiscard]] hardware::Delay set_up() const;
 
   [[nodiscard]] std::uint64_t shared_bytes() const;
-  // The kernel that merges the partial results of split keys.
+  // The kernel that merges the partial results of split keys; it only looks at the number of parts where that is one.
   [[nodiscard]] hardware::TileProgram combine() const;
 
  private:
+  [[nodiscard]] hardware::TileProgram idle_combine() const;
   [[nodiscard]] hardware::LoopRange blocks_of(std::uint64_t tile) const;
   [[nodiscard]] hardware::Box share_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] std::uint64_t query_of(std::uint64_t row) const { return row / row_divisor_; }

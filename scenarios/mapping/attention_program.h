@@ -11,9 +11,6 @@
 
 namespace lightcone::scenarios {
 
-// Tile, packing and split that the library picks. Throws ConfigError when no kernel of it takes the shape.
-AttentionPlan plan_attention(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);
-
 // Producer warp, 1-3 consumer warpgroups of 64 rows; S of the next key block is multiplied while this one's softmax
 // runs. Persistent, longest tiles first under a causal mask.
 hardware::TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& plan,
@@ -21,9 +18,6 @@ hardware::TileProgram flash_attention_3(const models::Attention& op, const Atten
 // One role; K of the next block and V of this one are copied while the other is used.
 hardware::TileProgram flash_attention_2(const models::Attention& op, const AttentionPlan& plan,
                                         const hardware::GpuSpec& gpu);
-
-// Smallest split of the keys within 85 % of the best wave efficiency; 1 when the tiles alone fill 80 % of the slots.
-std::uint32_t split_heuristic(std::uint64_t tiles, std::uint64_t slots, std::uint64_t key_blocks);
 
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options);
 

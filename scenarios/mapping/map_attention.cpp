@@ -63,7 +63,7 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
   if (plans_lengths(plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
   const std::size_t main_kernel = sequence.kernels.size();
   sequence.kernels.push_back(plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
-  if (plan.splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
+  if (plan.most_splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
   sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", plan.mma_sync ? 2 : 3,
                               plan.rows, plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
   if (hardware::occupancy(sequence.kernels[main_kernel], gpu.sm) == 0) {
