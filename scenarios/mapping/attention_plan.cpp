@@ -201,19 +201,23 @@ AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, Ke
   plan.packed = packs(op, few_queries, kernel, gpu);
   plan.longest_first = op.causal && !plan.mma_sync;
   plan.serial_combine = kernel == Family::flash_2_split;
+  const bool unequal_lengths = library == KernelLibrary::vllm || library == KernelLibrary::sglang;
+  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
   const std::uint64_t rows = op.q_len * (plan.packed ? group : 1);
   if (kernel == Family::fused_mha && plan.mma_sync) plan.rows = 64;
   if (few_queries && kernel == Family::fused_mha && plan.mma_sync) {
     plan.columns = op.head_dim <= 64 ? 256 : (op.head_dim <= 128 ? 128 : 64);
     plan.warps = 4;
   }
-  if (few_queries && (kernel == Family::flash_3 || (kernel == Family::fused_mha && !plan.mma_sync))) {
+  // A single consumer warpgroup where its 64 rows hold all (heuristics.h, use_one_mma_wg): 16-bit, head_dim 128 only.
+  const bool one_warpgroup = kernel == Family::flash_3 && hopper && unequal_lengths
+                                 ? plan.head_dim == 128 && info(plan.multiply).bits == 16
+                                 : true;
+  if (few_queries && one_warpgroup && (kernel == Family::flash_3 || (kernel == Family::fused_mha && !plan.mma_sync))) {
     plan.rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(round_up(rows, rows_per_share(gpu)), plan.rows));
     plan.warps = plan.rows / rows_per_share(gpu) * 4;
   }
   shrink_to_fit(plan, gpu);
-  const bool unequal_lengths = library == KernelLibrary::vllm || library == KernelLibrary::sglang;
-  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
   if (kernel == Family::flash_3_sync || (kernel == Family::flash_3 && hopper && unequal_lengths)) {
     deal_to_sms(plan, op, group, gpu);
     if (kernel == Family::flash_3_sync && plan.most_splits > 1) {

@@ -2,7 +2,9 @@
 #include <fmt/core.h>
 
 #include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/row_kernels.h"
+#include "scenarios/mapping/strided_copy.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -49,21 +51,54 @@ bool plans_lengths(const AttentionPlan& plan, KernelLibrary library) {
          (library == KernelLibrary::vllm && !plan.mma_sync);
 }
 
+// FlashAttention-2 turns the query heads of a single token into rows of (group, KV head): a transposed copy of Q before
+// and of O after the kernel; with one KV head Q is a view and O a plain copy (flash_api.cpp, seqlenq_ngroups_swapped).
+bool swaps_groups(const models::Attention& op, const AttentionPlan& plan) {
+  return plan.serial_combine && op.q_len == 1 && op.heads > op.kv_heads && op.window == 0;
+}
+
+hardware::TileProgram swap_copy(const models::Attention& op, const hardware::GpuSpec& gpu) {
+  constexpr std::uint64_t kDimensions = 4;  // sequence, KV head, group, value
+  const std::uint64_t elements = op.batch * op.heads * op.head_dim;
+  if (op.kv_heads > 1) return strided_copy_program(elements, op.activation, kDimensions);
+  return elementwise_program({models::ElementwiseKind::copy, elements, op.activation, op.activation}, gpu,
+                             KernelLibrary::automatic);
+}
+
+// SGLang's fa3 backend converts Q, and its cache pool K and V, by calls of their own where the cache is narrower
+// (flashattention_backend.py, memory_pool.py: set_kv_buffer).
+void add_conversions(const models::Attention& op, const hardware::GpuSpec& gpu, KernelSequence& sequence) {
+  const auto convert = [&](std::uint64_t heads) {
+    sequence.kernels.push_back(elementwise_program(
+        {models::ElementwiseKind::copy, op.batch * op.q_len * heads * op.head_dim, op.activation, op.kv}, gpu,
+        KernelLibrary::automatic));
+  };
+  if (op.writes_kv_cache) {
+    convert(op.kv_heads);
+    convert(op.kv_heads);
+  }
+  convert(op.heads);
+}
+
 }  // namespace
 
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
   check_sizes(op);
   const AttentionPlan plan = plan_attention(op, gpu, options.library);
   KernelSequence sequence;
+  const bool narrower = info(plan.multiply).bits < info(op.activation).bits;
+  if (narrower && options.library == KernelLibrary::sglang) add_conversions(op, gpu, sequence);
   if (op.writes_kv_cache) {
     // This step's K and V, straight from the projection, before any query reads them.
     sequence.kernels.push_back(
         rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, 0, true, op.activation, op.kv}));
   }
   if (plans_lengths(plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
+  if (swaps_groups(op, plan) && op.kv_heads > 1) sequence.kernels.push_back(swap_copy(op, gpu));
   const std::size_t main_kernel = sequence.kernels.size();
   sequence.kernels.push_back(plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
   if (plan.most_splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
+  if (swaps_groups(op, plan)) sequence.kernels.push_back(swap_copy(op, gpu));
   sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", plan.mma_sync ? 2 : 3,
                               plan.rows, plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
   if (hardware::occupancy(sequence.kernels[main_kernel], gpu.sm) == 0) {

@@ -10,6 +10,7 @@
 #include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/gemm_program.h"
 #include "scenarios/mapping/row_kernels.h"
+#include "scenarios/mapping/strided_copy.h"
 #include "scenarios/mapping_gpus.h"
 #include "scenarios/program_player.h"
 #include "sim/base/error.h"
@@ -199,6 +200,34 @@ TEST_CASE("serving libraries launch the kernels of their sources") {
   REQUIRE(kernels.kernels.back().name == "attention_combine_idle");
   decode.batch = 1;
   REQUIRE(plan_attention(decode, ampere(), KernelLibrary::sglang).splits > 8);
+
+  // vLLM's FlashAttention-2 copies Q and O so that the heads of a group become rows; one KV head needs no copy of Q.
+  const auto names = [](const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library) {
+    std::vector<std::string> list;
+    for (const hardware::TileProgram& kernel : map_operator(op, gpu, {library, hardware::LaunchMode::graph}).kernels) {
+      list.push_back(kernel.name.substr(0, kernel.name.find("_bf16")));
+    }
+    return list;
+  };
+  models::Attention grouped{64, 32, 8, 1, 64, 128};
+  REQUIRE(names(grouped, ampere(), KernelLibrary::vllm) ==
+          std::vector<std::string>{"strided_copy", "flash_attention_2", "strided_copy"});
+  grouped.kv_heads = 1;
+  REQUIRE(names(grouped, ampere(), KernelLibrary::vllm) ==
+          std::vector<std::string>{"flash_attention_2", "elementwise_copy"});
+  grouped.kv_heads = grouped.heads;
+  REQUIRE(names(grouped, ampere(), KernelLibrary::vllm) == std::vector<std::string>{"flash_attention_2"});
+  const hardware::TileProgram copy = strided_copy_program(1000, NumberFormat::bf16, 4);
+  require_sound(copy, ampere());
+  REQUIRE((hardware::totals(copy).loaded.count() == 2000 && stored(copy) == 2000));
+
+  // A cache narrower than the queries: SGLang converts Q, K and V first.
+  models::Attention narrow_cache{64, 32, 8, 1, 4096, 128};
+  narrow_cache.kv = NumberFormat::fp8_e4m3;
+  const auto count = [&](KernelLibrary library) { return names(narrow_cache, hopper(), library).size(); };
+  REQUIRE(count(KernelLibrary::sglang) == count(KernelLibrary::vllm) + 1);  // no K and V to append
+  narrow_cache.writes_kv_cache = true;
+  REQUIRE(count(KernelLibrary::sglang) == count(KernelLibrary::vllm) + 3);
 
   // Few tiles over many keys: the prefill of FlashAttention-3 splits as well.
   models::Attention narrow{1, 1, 1, 1024, 1024, 128};
