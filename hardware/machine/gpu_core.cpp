@@ -8,6 +8,10 @@ namespace lightcone::hardware {
 namespace {
 constexpr std::uint64_t kTensorAlignment = 2u << 20;  // pages of the GPU's virtual memory
 constexpr std::size_t kMaxSamples = 240;
+// Requests that wait in front of a memory channel's queues before the slices that evict into it stop: the depth of
+// their victim buffers. Assumed; it only has to be small beside the cache, so that a stream of stores runs at the
+// memory's rate and not ahead of it.
+constexpr std::size_t kWriteBacklog = 192;
 
 // What a stream of kernels like this one leaves in the L2 for the next: everything when all tensors together take
 // less than one partition (what all SMs read is kept in both), nothing when they take more than both, and a share in
@@ -83,8 +87,11 @@ void GpuCore::read(std::uint64_t address, std::uint32_t bytes, std::uint32_t sli
   hbm_.request(address, bytes, false, (std::uint64_t{slice} << 32) | fetch, time_of(core_cycle));
 }
 
-void GpuCore::write(std::uint64_t address, std::uint32_t bytes, double core_cycle) {
-  hbm_.request(address, bytes, true, 0, time_of(core_cycle));
+double GpuCore::write(std::uint64_t address, std::uint32_t bytes, double core_cycle) {
+  const std::size_t backlog = hbm_.request(address, bytes, true, 0, time_of(core_cycle));
+  if (backlog <= kWriteBacklog) return core_cycle;
+  const double channel_rate = gpu_.hbm.peak().count() / gpu_.hbm.pseudo_channels() / core_->frequency().count();
+  return core_cycle + static_cast<double>(backlog - kWriteBacklog) * bytes / channel_rate;
 }
 
 void GpuCore::hbm_done(std::uint64_t tag, Picoseconds at) {

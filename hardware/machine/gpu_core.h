@@ -51,7 +51,7 @@ class GpuCore : public engine::DomainModel, private MemoryPort, private HbmListe
  private:
   void read(std::uint64_t address, std::uint32_t bytes, std::uint32_t slice, std::uint32_t fetch,
             double core_cycle) override;
-  void write(std::uint64_t address, std::uint32_t bytes, double core_cycle) override;
+  double write(std::uint64_t address, std::uint32_t bytes, double core_cycle) override;
   void hbm_done(std::uint64_t tag, Picoseconds at) override;
 
   void place_tensors();

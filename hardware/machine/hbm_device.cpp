@@ -20,7 +20,8 @@ HbmDevice::HbmDevice(const HbmSpec& spec, HbmListener& listener)
       inbox_(spec.pseudo_channels()),
       wake_(spec.pseudo_channels(), engine::kNever) {}
 
-void HbmDevice::request(std::uint64_t address, std::uint32_t bytes, bool write, std::uint64_t tag, Picoseconds time) {
+std::size_t HbmDevice::request(std::uint64_t address, std::uint32_t bytes, bool write, std::uint64_t tag,
+                               Picoseconds time) {
   const HbmAddressMap::Place place = addresses_.place(address);
   const engine::Cycle at = domain_->cycle_at(time + one_way_);
   inbox_[place.channel].push_back(Arrival{at, HbmRequest{place.local, bytes, write, write ? kWriteTag : tag}});
@@ -29,6 +30,7 @@ void HbmDevice::request(std::uint64_t address, std::uint32_t bytes, bool write, 
     wake_[place.channel] = at;
     domain_->wake_at(at);
   }
+  return inbox_[place.channel].size();
 }
 
 engine::Wake HbmDevice::tick(engine::Cycle now) {

@@ -26,7 +26,8 @@ class HbmDevice : public engine::DomainModel {
   void attach(engine::ClockDomain& domain) { domain_ = &domain; }
 
   // A request that leaves the L2 at `time`. Reads come back through the listener with `tag`; writes do not come back.
-  void request(std::uint64_t address, std::uint32_t bytes, bool write, std::uint64_t tag, Picoseconds time);
+  // Returns how many requests wait in front of the channel's queues.
+  std::size_t request(std::uint64_t address, std::uint32_t bytes, bool write, std::uint64_t tag, Picoseconds time);
 
   engine::Wake tick(engine::Cycle now) override;
 

@@ -11,6 +11,8 @@
 namespace lightcone::hardware {
 
 namespace {
+constexpr double kUnevenTolerance = 4;
+
 // Loops of one level only, so that every role of the class can leave out the same number of iterations.
 bool has_flat_loops(const CtaClass& cta_class) {
   for (const Role& role : cta_class.roles) {
@@ -149,14 +151,18 @@ void CtaScheduler::judge() {
     return seen / expected;
   };
   const double change = std::abs(ratio(last, records_.size()) / ratio(last - round, last) - 1);
-  steady_ = change <= tolerance_;
+  // Items of several lengths overlap differently in every round: their scatter is not a drift.
+  steady_ = change <= (uneven() ? kUnevenTolerance : 1) * tolerance_;
   next_judgement_ = records_.size() + std::max<std::size_t>(round / 2, 1);
 }
 
 Extrapolation CtaScheduler::extrapolate(engine::Cycle now) const {
   Extrapolation out;
   const std::size_t round = slots_;
-  const CostModel model = fit(records_.size() > 2 * round ? records_.size() - 2 * round : 0);
+  // Equal items: the latest rounds, past the cold start. Items of several lengths: as many as there are, past it too.
+  const std::size_t warm =
+      uneven() ? std::min(round, records_.size() / 2) : records_.size() - std::min(2 * round, records_.size());
+  const CostModel model = fit(warm);
   const auto cost = [&](std::uint32_t group) {
     return std::max(1.0, model.fixed + model.per_iteration * length(group));
   };

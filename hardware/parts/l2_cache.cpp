@@ -192,7 +192,9 @@ void L2Cache::install(engine::Cycle now, std::uint32_t slice, std::uint32_t loca
   const std::uint8_t burst = burst_covering(victim->dirty_sectors);
   const auto bytes = static_cast<std::uint32_t>(sector_bytes(burst));
   stats_.hbm_written_bytes += bytes;
-  memory_.write(line * 128 + static_cast<std::uint32_t>(std::countr_zero(burst)) * 32, bytes, static_cast<double>(now));
+  const std::uint64_t address = line * 128 + static_cast<std::uint32_t>(std::countr_zero(burst)) * 32;
+  // A slice whose memory takes no more writes has nowhere to put its victims: it stands still.
+  slices_[slice].data.hold_until(memory_.write(address, bytes, static_cast<double>(now)));
 }
 
 std::size_t L2Cache::waiting() const {

@@ -31,7 +31,8 @@ class MemoryPort {
   virtual ~MemoryPort() = default;
   virtual void read(std::uint64_t address, std::uint32_t bytes, std::uint32_t slice, std::uint32_t fetch,
                     double core_cycle) = 0;
-  virtual void write(std::uint64_t address, std::uint32_t bytes, double core_cycle) = 0;
+  // Returns when the next write to that place can be taken: later than `core_cycle` while the write buffer is full.
+  virtual double write(std::uint64_t address, std::uint32_t bytes, double core_cycle) = 0;
 };
 
 // Lines that the cache holds when the kernel starts, as far as they are asked for: a share of a tensor.
