@@ -234,8 +234,8 @@ SmView sm_view(const TileProgram& program, const GpuSpec& gpu, const Traffic& tr
   view.l2_bytes_per_clock = kSustainedL2 * gpu.l2.slices * gpu.l2.slice_bytes_per_clock / active_sms;
   view.l2_write_bytes_per_clock = kSustainedL2 * gpu.l2.slices * gpu.l2.slice_write_bytes_per_clock / active_sms;
   view.store_bytes_per_clock = std::min(noc.sm_write_bytes_per_clock, view.l2_write_bytes_per_clock);
-  // Half of the lines are in the far partition: half of two extra hops.
-  const double far = gpu.l2.partitions > 1 ? noc.far_latency.real() : 0;
+  // Half of the lines are in the far partition: half of two extra hops and of a second slice.
+  const double far = gpu.l2.partitions > 1 ? noc.far_latency.real() + gpu.l2.hit_latency.real() / 2 : 0;
   view.l2_latency = (noc.request_latency + noc.response_latency + gpu.l2.hit_latency).real() + far;
   view.store_latency = view.l2_latency;
   const HbmTiming& t = gpu.hbm.timing;
