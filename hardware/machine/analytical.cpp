@@ -13,9 +13,9 @@ namespace lightcone::hardware {
 
 namespace {
 
-// Requests meet at slices by chance, and copies between the partitions take a part of the slices' time: what the cycle
-// machine sustains of their full rate (all SMs streaming shared tiles). gpu-benches measures 0.75 on an A100.
-constexpr double kSustainedL2 = 0.8;
+// Writes meet at slices by chance: what the cycle machine sustains of the slices' write rate. (Their read rate in the
+// machine files is what streams of reads sustain.)
+constexpr double kSustainedL2Writes = 0.8;
 
 constexpr double kCornerExponent = 4;
 
@@ -231,8 +231,8 @@ SmView sm_view(const TileProgram& program, const GpuSpec& gpu, const Traffic& tr
   SmView view;
   view.gpu = &gpu;
   view.port_bytes_per_clock = noc.sm_read_bytes_per_clock;
-  view.l2_bytes_per_clock = kSustainedL2 * gpu.l2.slices * gpu.l2.slice_bytes_per_clock / active_sms;
-  view.l2_write_bytes_per_clock = kSustainedL2 * gpu.l2.slices * gpu.l2.slice_write_bytes_per_clock / active_sms;
+  view.l2_bytes_per_clock = gpu.l2.slices * gpu.l2.slice_bytes_per_clock / active_sms;
+  view.l2_write_bytes_per_clock = kSustainedL2Writes * gpu.l2.slices * gpu.l2.slice_write_bytes_per_clock / active_sms;
   view.store_bytes_per_clock = std::min(noc.sm_write_bytes_per_clock, view.l2_write_bytes_per_clock);
   // Half of the lines are in the far partition: half of two extra hops and of a second slice.
   const double far = gpu.l2.partitions > 1 ? noc.far_latency.real() + gpu.l2.hit_latency.real() / 2 : 0;
