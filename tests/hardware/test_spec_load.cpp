@@ -99,8 +99,13 @@ TEST_CASE("peaks of the catalog machines equal the published ones") {
 }
 
 TEST_CASE("latencies of the parts add up to the measured pointer chase") {
-  CHECK(std::abs(chase_clocks(load_machine("h100_sxm").gpu) - 650) < 3);
-  CHECK(std::abs(chase_clocks(load_machine("a100_sxm_80gb").gpu) - 568) < 3);
+  // Mean of lines near and far: a far one passes a second slice and the link between the partitions twice. What the
+  // simulated chase takes beyond that (test_microbenchmarks) is issue, refresh and row conflicts.
+  const auto mean_clocks = [](const GpuSpec& gpu) {
+    return chase_clocks(gpu) + gpu.noc.far_latency.real() + gpu.l2.hit_latency.real() / 2;
+  };
+  CHECK(std::abs(mean_clocks(load_machine("h100_sxm").gpu) - (628 - 28 - 2)) < 3);       // 16 ns
+  CHECK(std::abs(mean_clocks(load_machine("a100_sxm_80gb").gpu) - (552 - 49 - 2)) < 3);  // 35 ns
 }
 
 TEST_CASE("HBM timing of the catalog is that of the scaled presets") {
