@@ -104,8 +104,8 @@ TEST_CASE("latencies of the parts add up to the measured pointer chase") {
   const auto mean_clocks = [](const GpuSpec& gpu) {
     return chase_clocks(gpu) + gpu.noc.far_latency.real() + gpu.l2.hit_latency.real() / 2;
   };
-  CHECK(std::abs(mean_clocks(load_machine("h100_sxm").gpu) - (628 - 28 - 2)) < 3);       // 16 ns
-  CHECK(std::abs(mean_clocks(load_machine("a100_sxm_80gb").gpu) - (552 - 49 - 2)) < 3);  // 35 ns
+  CHECK(std::abs(mean_clocks(load_machine("h100_sxm").gpu) - (628 - 18)) < 3);       // 10 ns
+  CHECK(std::abs(mean_clocks(load_machine("a100_sxm_80gb").gpu) - (552 - 32)) < 3);  // 23 ns
 }
 
 TEST_CASE("HBM timing of the catalog is that of the scaled presets") {
