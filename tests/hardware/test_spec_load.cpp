@@ -105,7 +105,7 @@ TEST_CASE("latencies of the parts add up to the measured pointer chase") {
     return chase_clocks(gpu) + gpu.noc.far_latency.real() + gpu.l2.hit_latency.real() / 2;
   };
   CHECK(std::abs(mean_clocks(load_machine("h100_sxm").gpu) - (628 - 18)) < 3);       // 10 ns
-  CHECK(std::abs(mean_clocks(load_machine("a100_sxm_80gb").gpu) - (552 - 32)) < 3);  // 23 ns
+  CHECK(std::abs(mean_clocks(load_machine("a100_sxm_80gb").gpu) - (552 - 31)) < 3);  // 22 ns
 }
 
 TEST_CASE("HBM timing of the catalog is that of the scaled presets") {
