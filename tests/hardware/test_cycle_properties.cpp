@@ -37,7 +37,14 @@ KernelResult run(const TileProgram& program, const GpuSpec& gpu, const EvaluateO
   return *result;
 }
 
-TileProgram mapped(const Operator& op, const GpuSpec& gpu) { return scenarios::map_operator(op, gpu).kernels.front(); }
+// The kernel of the operator that does the work; copies and conversions may stand around it.
+TileProgram mapped(const Operator& op, const GpuSpec& gpu) {
+  const std::vector<TileProgram> kernels = scenarios::map_operator(op, gpu).kernels;
+  return *std::max_element(kernels.begin(), kernels.end(), [](const TileProgram& a, const TileProgram& b) {
+    const ProgramTotals x = totals(a), y = totals(b);
+    return std::pair(x.mma_executed, x.loaded) < std::pair(y.mma_executed, y.loaded);
+  });
+}
 
 struct Doubling {
   const char* resource;
@@ -171,11 +178,12 @@ TEST_CASE("a sampled run is near the whole one") {
       {"gemm", Gemm{2048, 2048, 1024}, 0.02},
       {"gemm, long k", Gemm{1024, 1024, 8192}, 0.02},
       {"weight streaming", Gemm{8, 8192, 4096}, 0.02},
-      // Heads differ in which keys are still in the L2; the rounds that are played find fewer of them.
+      // Causal tiles differ in length and the longest start first; the shorter ones left out come out 4 % too long.
+      // Which part of the extrapolation it is has not been isolated: HBM traffic is not (it comes out too low).
       {"prefill", Attention{2, 8, 2, 1024, 1024, 128}, 0.05},
       {"decode", Attention{16, 16, 4, 1, 2048, 128}, 0.02},
-      // The first rounds also write back what earlier kernels left in the L2; a round of a hundred rows agrees with the
-      // next before that is over.
+      // 2 % of the rows are played. A round is a few dozen rows, and loads under way at its end count to it: HBM
+      // traffic, which limits this kernel, comes out 16-22 % too high and the time up to 10 %.
       {"norm", Norm{NormKind::rms, 4096, 4096}, 0.12},
       {"elementwise", Elementwise{ElementwiseKind::silu_mul, 4096 * 2048}, 0.02},
   };
@@ -184,7 +192,9 @@ TEST_CASE("a sampled run is near the whole one") {
       const TileProgram kernel = mapped(c.op, gpu);
       const KernelResult whole = run(kernel, gpu), sampled = run(kernel, gpu, {});
       INFO(gpu.name << " " << c.name << ": " << whole.time.count() * 1e6 << " us, sampled "
-                    << sampled.time.count() * 1e6 << " us from " << sampled.simulated_fraction);
+                    << sampled.time.count() * 1e6 << " us from " << sampled.simulated_fraction << "; HBM bytes "
+                    << (whole.work.hbm_read + whole.work.hbm_written).real() << ", sampled "
+                    << (sampled.work.hbm_read + sampled.work.hbm_written).real());
       CHECK(sampled.time / whole.time == Approx(1).margin(c.within));
       CHECK(sampled.work.mma_useful == whole.work.mma_useful);
     }
