@@ -32,7 +32,8 @@ namespace lightcone::hardware {
 struct UnitCycles {
   double tensor = 0, tensor_issued = 0;  // at peak, and at the rate that back-to-back instructions reach
   double fp32 = 0, sfu = 0, issue = 0;
-  double shared = 0;  // with the bytes that copies move
+  double sfu_held = 0;  // with the time that matrix instructions hold the lanes
+  double shared = 0;    // with the bytes that copies move
   double l1 = 0, copy = 0, port = 0, l2 = 0, store = 0;
 
   [[nodiscard]] double busiest() const;

@@ -28,7 +28,7 @@ double tensor_cycles(const Demand& demand, const SmSpec& sm) {
 }  // namespace
 
 double UnitCycles::busiest() const {
-  return std::max({tensor_issued, fp32, sfu, issue, shared, l1, copy, port, l2, store});
+  return std::max({tensor_issued, fp32, sfu_held, issue, shared, l1, copy, port, l2, store});
 }
 
 UnitCycles unit_cycles(const Demand& demand, const SmView& view) {
@@ -39,6 +39,7 @@ UnitCycles unit_cycles(const Demand& demand, const SmView& view) {
   cycles.tensor_issued = cycles.tensor / sm.tensor.issue_efficiency;
   cycles.fp32 = std::max(demand.fp32_ops / sm.fp32_lanes, demand.int_ops / sm.int_lanes);
   cycles.sfu = demand.sfu_ops / sm.sfu_lanes;
+  cycles.sfu_held = cycles.sfu > 0 ? cycles.sfu + sm.tensor.special_hold * cycles.tensor_issued : 0;
   cycles.issue = (demand.fp32_ops + demand.int_ops + demand.sfu_ops) / (kWarp * sm.issue_slots);
   cycles.shared =
       (demand.mma_shared_bytes + demand.other_shared_bytes + demand.copied_bytes) / sm.shared_bytes_per_clock;

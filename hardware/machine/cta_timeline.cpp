@@ -142,6 +142,7 @@ CtaTimeline::Step CtaTimeline::translate(const Op& op, const Role& role, const s
       Step step{Kind::mma};
       step.a = std::max(2.0 * o.m * o.n * o.k / mma_rate(o.format, role, spec),
                         static_cast<double>(o.shared_read_bytes) / spec.shared_bytes_per_clock);
+      step.b = spec.tensor.special_hold * 2.0 * o.m * o.n * o.k / mma_rate(o.format, role, spec);
       step.latency = spec.tensor.latency.real();
       return step;
     }
@@ -350,6 +351,7 @@ struct CtaTimeline::Play {
         break;
       case Kind::mma:
         role.mma[role.mma_count++ % role.mma.size()] = serve(tensor, role.now, step.a) + step.latency;
+        serve(sfu, role.now, step.b);
         break;
       case Kind::mma_wait:
         role.now = std::max(role.now, last_mma(role, step.index));

@@ -29,6 +29,15 @@ double StreamingMultiprocessor::serve(Servers& servers, const RoleState& role, d
   return end;
 }
 
+// The role's part of the servers stands still for that long, without doing anything.
+template <class Servers>
+void StreamingMultiprocessor::hold(Servers& servers, const RoleState& role, double now, double cycles) {
+  const double share = cycles * 4 / role.partition_count;
+  for (std::size_t s = 0; s < servers.size(); ++s) {
+    if ((role.partitions & (1u << s)) != 0) servers[s].hold_until(std::max(servers[s].free_at(), now) + share);
+  }
+}
+
 // ---- Loops ---------------------------------------------------------------------------------------------------
 
 auto StreamingMultiprocessor::execute(engine::Cycle, ResidentCta& cta, RoleState& role, const LoopBegin& op) -> Step {
@@ -157,7 +166,9 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState
   LIGHTCONE_ASSERT(rate != spec_.tensor.flops_per_clock.end());
   const double flops = 2.0 * op.m * op.n * op.k;
   const auto time = static_cast<double>(now);
-  const double computed = serve(tensor_, role, time, flops / (rate->second * spec_.tensor.issue_efficiency));
+  const double cycles = flops / (rate->second * spec_.tensor.issue_efficiency);
+  const double computed = serve(tensor_, role, time, cycles);
+  hold(sfu_, role, time, spec_.tensor.special_hold * cycles);
   const auto bytes = static_cast<double>(op.shared_read_bytes);
   const double fed = shared_.serve(time, bytes / spec_.shared_bytes_per_clock);
   role.mma_ends.push_back(std::max(computed, fed) + spec_.tensor.latency.real());
@@ -178,10 +189,11 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   const auto time = static_cast<double>(now);
   const auto fp32 = static_cast<double>(op.fp32_ops), ints = static_cast<double>(op.int_ops),
              sfu = static_cast<double>(op.sfu_ops);
+  // Special-function lanes may stand still without any work: who has none for them does not wait.
+  const double special = sfu > 0 ? serve(sfu_, role, time, sfu / spec_.sfu_lanes) : time;
   const double end =
       std::max({serve(fp32_, role, time, fp32 / spec_.fp32_lanes), serve(int_, role, time, ints / spec_.int_lanes),
-                serve(sfu_, role, time, sfu / spec_.sfu_lanes),
-                serve(issue_, role, time, (fp32 + ints + sfu) / 32 / spec_.issue_slots)});
+                special, serve(issue_, role, time, (fp32 + ints + sfu) / 32 / spec_.issue_slots)});
   work_.fp32_ops += fp32 + ints;
   work_.sfu_ops += sfu;
   work_.vector_flops += static_cast<double>(op.fp32_flops);

@@ -138,6 +138,8 @@ class StreamingMultiprocessor {
   Queue& queue_of(const Transfer& transfer);
   template <class Servers>
   double serve(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
+  template <class Servers>
+  static void hold(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
   void account(engine::Cycle now);
 
   const std::uint16_t index_;

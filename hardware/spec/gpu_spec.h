@@ -33,6 +33,7 @@ struct TensorRates {
   std::map<NumberFormat, double> flops_per_clock;
   Cycles latency;               // from the last operand to a usable accumulator
   double issue_efficiency = 1;  // fraction of the peak that back-to-back matrix instructions reach
+  double special_hold = 0;      // part of a matrix instruction's time in which the special-function lanes stand still
 };
 
 struct CopyEngineSpec {  // TMA (Hopper on) or, without one, the cp.async path of the LSU (Ampere)

@@ -44,6 +44,7 @@ TensorRates read_tensor(const MessageReader& from) {
   if (!from.has("rate")) from.fault("rate", "is missing: at least one number format must have a rate");
   out.latency = clocks(from, "latency_clocks");
   out.issue_efficiency = from.real("issue_efficiency", kFraction);
+  out.special_hold = from.real("special_hold", {0, true, 1});
   return out;
 }
 

@@ -34,7 +34,8 @@ class FieldHash {
 
 void add_sm(FieldHash& hash, const SmSpec& sm) {
   hash.add(sm.sub_partitions, sm.tensor.generation, sm.tensor.flops_per_clock, sm.tensor.latency,
-           sm.tensor.issue_efficiency, sm.fp32_lanes, sm.int_lanes, sm.sfu_lanes, sm.issue_slots);
+           sm.tensor.issue_efficiency, sm.tensor.special_hold, sm.fp32_lanes, sm.int_lanes, sm.sfu_lanes,
+           sm.issue_slots);
   hash.add(sm.shared_memory, sm.shared_memory_per_cta, sm.l1_and_shared, sm.shared_bytes_per_clock, sm.shared_latency,
            sm.l1_latency, sm.l1_bytes_per_clock, sm.load_lines_in_flight);
   hash.add(sm.registers, sm.max_threads, sm.max_ctas, sm.barrier_latency, sm.cta_launch);

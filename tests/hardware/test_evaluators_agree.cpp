@@ -58,3 +58,28 @@ TEST_CASE("row and element kernels: bounds below the cycle machine") {
     compare(Elementwise{ElementwiseKind::silu_mul, 1024 * 4096}, gpu);
   }
 }
+
+TEST_CASE("matrix instructions hold the special-function lanes back, and nothing else") {
+  GpuSpec free = example_h100(), held = example_h100();
+  held.sm.tensor.special_hold = 1;
+  const Attention prefill{1, 32, 32, 2048, 2048, 64, false};
+  const TileProgram kernel = scenarios::map_operator(prefill, free).kernels.front();
+  const KernelResult fast = evaluate_analytical(kernel, free), slow = evaluate_analytical(kernel, held);
+  const auto fast_cycle = lightcone::hardware::testing::simulate(kernel, free);
+  const auto slow_cycle = lightcone::hardware::testing::simulate(kernel, held);
+  REQUIRE((fast_cycle && slow_cycle));
+  // Then products and exponentials take turns: neither evaluator is faster than their sum.
+  const double flops = static_cast<double>(slow.work.mma_executed.count());
+  const double cycles = flops / held.sm.tensor.flops_per_clock.at(NumberFormat::bf16) +
+                        static_cast<double>(slow.work.sfu_ops) / held.sm.sfu_lanes;
+  const double sum = cycles / held.sm_count / held.clock.boost.count();
+  REQUIRE(slow.time.count() > sum);
+  REQUIRE(slow_cycle->time.count() > sum);
+  REQUIRE(slow.time.count() > 1.15 * fast.time.count());
+  REQUIRE(slow_cycle->time.count() > 1.15 * fast_cycle->time.count());
+
+  const TileProgram gemm = scenarios::map_operator(Gemm{2048, 2048, 2048}, free).kernels.front();
+  REQUIRE(evaluate_analytical(gemm, held).time.count() == evaluate_analytical(gemm, free).time.count());
+  REQUIRE(lightcone::hardware::testing::simulate(gemm, held)->time.count() ==
+          lightcone::hardware::testing::simulate(gemm, free)->time.count());
+}
