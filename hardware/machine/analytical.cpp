@@ -38,6 +38,7 @@ struct Body {
   double cycles = 0;
   double active_sms = 0;  // average with a resident CTA
   double launch = 0;      // of the cycles, CTA start-up
+  double dispatch = 0;    // cycles until the last CTA is handed out, if SMs take them at once
 };
 
 // One kernel on one GPU, evaluated step by step.
@@ -76,7 +77,9 @@ class Estimate {
     result.bounds = resource_bounds(work_, traffic_, gpu_, options_.launch);
     result.clock = clock(result.work, body, memory, gap + duration(ends, gpu_.clock.boost));
     result.launch = gap + duration(ends, result.clock);
-    const Seconds running = overlapped(Seconds(body.cycles / result.clock.count()), memory);
+    // The dispatcher runs ahead of the memory: a floor of its own, not work that shares the SMs' time.
+    const Seconds running = std::max(overlapped(Seconds(body.cycles / result.clock.count()), memory),
+                                     Seconds(body.dispatch / result.clock.count()));
     result.time = std::max(result.launch + running, largest(result.bounds));
     const double cycles = (result.time - gap).count() * result.clock.count();
     result.cycles = Cycles(static_cast<std::uint64_t>(std::llround(cycles)));
@@ -127,8 +130,8 @@ class Estimate {
     const double first_wave = static_cast<double>(slots_) * gpu_.launch.cta_dispatch_cycles;
     Body body;
     body.cycles = fill + first_wave + std::max(grid.makespan, demand / sms);
-    body.cycles = std::max(body.cycles, launched * gpu_.launch.cta_dispatch_cycles);
-    body.launch = std::min(body.cycles, first_wave + start_up);
+    body.dispatch = launched * gpu_.launch.cta_dispatch_cycles;
+    body.launch = std::min(std::max(body.cycles, body.dispatch), first_wave + start_up);
     const double used = std::min<double>(grid.busy / (static_cast<double>(slots_) * grid.makespan), 1);
     body.active_sms = std::min(sms, static_cast<double>(ctas_)) * (grid.makespan > 0 ? used : 1);
     return body;
@@ -256,7 +259,8 @@ SmView sm_view(const TileProgram& program, const GpuSpec& gpu, const Traffic& tr
 }
 
 KernelResult evaluate_analytical(const TileProgram& program, const GpuSpec& gpu, const EvaluateOptions& options) {
-  return Estimate(program, gpu, options).run();
+  const std::optional<GpuSpec> light = without_tensor_load(program, gpu);
+  return Estimate(program, light ? *light : gpu, options).run();
 }
 
 }  // namespace lightcone::hardware

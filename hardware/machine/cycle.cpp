@@ -169,10 +169,12 @@ Hertz clock_under_power(const GpuSpec& gpu, const WorkCounters& work, const Form
 
 }  // namespace
 
-KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& gpu, const EvaluateOptions& options) {
+KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& base, const EvaluateOptions& options) {
+  const std::optional<GpuSpec> light = without_tensor_load(program, base);
+  const GpuSpec& gpu = light ? *light : base;
   if (occupancy(program, gpu.sm) == 0) throw ConfigError(program.name + ": one CTA does not fit an SM of " + gpu.name);
   // The governor's clock is a fixed point; the closed form starts it near its end, the simulation corrects the rest.
-  const KernelResult closed_form = evaluate_analytical(program, gpu, options);
+  const KernelResult closed_form = evaluate_analytical(program, base, options);
   const Hertz clock = closed_form.clock;
 
   GpuCore core(program, gpu, options);

@@ -2,6 +2,7 @@
 // The two evaluators of a tile program on a GPU. Both read the same program and the same GPU description.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "hardware/program/tile_program.h"
@@ -22,6 +23,10 @@ struct EvaluateOptions {
 // Resident CTAs of this program per SM, limited by threads, registers, shared memory and the CTA slots.
 // 0: one CTA alone does not fit.
 std::uint32_t occupancy(const TileProgram& program, const SmSpec& sm);
+
+// The GPU with its boost clock raised to the maximum, for a kernel that leaves the tensor cores idle; nothing where the
+// kernel multiplies or the clock is the same.
+std::optional<GpuSpec> without_tensor_load(const TileProgram& program, const GpuSpec& gpu);
 
 // Closed form: microseconds of host time. `time` is an estimate with latencies, waves and overlap; `bounds` are strict
 // lower bounds, so that max(bounds) <= the cycle result.

@@ -22,8 +22,9 @@ enum class TensorCoreGeneration : std::uint8_t {
 };
 
 struct ClockSpec {
-  Hertz boost;    // highest sustained SM clock; the crossbar and the L2 cache run with it
-  Hertz minimum;  // the governor does not go below
+  Hertz boost;       // highest sustained SM clock; the crossbar and the L2 cache run with it
+  Hertz minimum;     // the governor does not go below
+  Hertz maximum{0};  // of kernels that leave the tensor cores idle; 0: boost
 };
 
 // Rates of one SM, in operations per SM clock.

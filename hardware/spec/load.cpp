@@ -26,8 +26,10 @@ Bytes bytes(const MessageReader& from, const std::string& field) {
 
 ClockSpec read_clock(const MessageReader& from) {
   const RealBounds range{0, false, 100};
-  const ClockSpec out{Hertz(from.real("boost_ghz", range) * 1e9), Hertz(from.real("minimum_ghz", range) * 1e9)};
+  ClockSpec out{Hertz(from.real("boost_ghz", range) * 1e9), Hertz(from.real("minimum_ghz", range) * 1e9), Hertz(0)};
   if (out.minimum > out.boost) from.fault("minimum_ghz", "must not be above boost_ghz");
+  if (from.has("maximum_ghz")) out.maximum = Hertz(from.real("maximum_ghz", range) * 1e9);
+  if (out.maximum.count() > 0 && out.maximum < out.boost) from.fault("maximum_ghz", "must not be below boost_ghz");
   return out;
 }
 

@@ -148,6 +148,17 @@ TEST_CASE("doubling a resource never slows a kernel") {
   }
 }
 
+TEST_CASE("a kernel without tensor work runs up to the maximum clock, others up to boost") {
+  GpuSpec gpu = example_h100();
+  gpu.clock.maximum = Hertz(1.1 * gpu.clock.boost.count());
+  gpu.power.limit = Watts(1e6);
+  const Operator copies = Elementwise{ElementwiseKind::copy, 1 << 16};
+  REQUIRE(evaluate_analytical(kernels_of(copies, gpu).front(), gpu).clock == gpu.clock.maximum);
+  REQUIRE(evaluate_analytical(kernels_of(Gemm{64, 64, 64}, gpu).front(), gpu).clock == gpu.clock.boost);
+  gpu.clock.maximum = Hertz(0);
+  REQUIRE(evaluate_analytical(kernels_of(copies, gpu).front(), gpu).clock == gpu.clock.boost);
+}
+
 TEST_CASE("more work on the same tiles never takes less time") {
   const GpuSpec gpu = example_h100();
   double before = 0;
