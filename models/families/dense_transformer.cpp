@@ -140,7 +140,7 @@ class PassBuilder {
     const ElementwiseKind kind = activation(mlp);
     const Index active =
         s.add(std::string(name(kind)),
-              Elementwise{kind, checked_product("the MLP", {rows_, mlp.d_ff}), stream_, stream_}, {up});
+              Elementwise{kind, checked_product("the MLP", {rows_, mlp.d_ff}), stream_, stream_, mlp.d_ff}, {up});
     return linear(s, "down", mlp.d_ff, model_.d_model, mlp.bias, {active});
   }
 

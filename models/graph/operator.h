@@ -84,6 +84,7 @@ struct Elementwise {
   std::uint64_t elements = 0;
   NumberFormat input = NumberFormat::bf16;
   NumberFormat output = NumberFormat::bf16;
+  std::uint64_t row = 0;  // elements of one row of the output, for kernels that go row by row; 0: one long row
 };
 
 // Rotary position embedding on the first `rotary_dim` values of each head of Q and K in place, and append of K and V to

@@ -15,7 +15,7 @@ namespace lightcone::scenarios {
 using namespace hardware;
 
 KernelSequence choose_gemm(const GemmProblem& problem, const GpuSpec& gpu, const MappingOptions& options) {
-  const std::vector<GemmPlan> plans = gemm_plans(problem, gpu);
+  const std::vector<GemmPlan> plans = gemm_plans(problem, gpu, options.gemm_tiles);
   EvaluateOptions evaluate;
   evaluate.launch = options.launch;
   evaluate.timeline = false;

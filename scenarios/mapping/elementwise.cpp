@@ -45,6 +45,8 @@ const KindWork& work_of(ElementwiseKind kind) {
 }
 
 constexpr std::uint64_t kThreads = 256;
+// PyTorch's vectorized_elementwise_kernel: 128 threads of four elements (CUDALoops.cuh up to 2.5).
+constexpr std::uint64_t kTorchThreads = 128, kTorchElements = 4;
 constexpr std::uint64_t kRowThreads = 1024;  // CTA of the scalar row kernels
 
 VectorWork vector_work(const KindWork& kind, std::uint64_t elements, std::uint64_t elements_per_access) {
@@ -56,7 +58,22 @@ VectorWork vector_work(const KindWork& kind, std::uint64_t elements, std::uint64
   return work;
 }
 
-MatrixView flat(std::uint32_t tensor, Bytes bytes) { return {tensor, 1, bytes.count(), bytes.count(), {}, 0}; }
+// Per element of a scalar kernel: what nvcc makes of one turn of vLLM's act_and_mul_kernel, silu in its defining form.
+// FP32 pipe: 10 for exp and the IEEE division, 8 integer multiply-adds of addresses, 3 of half precision. Integer pipe
+// and issue slots: 11 of addresses, comparison and conversion, 3 memory instructions, 4 branches. Special functions:
+// exp2, reciprocal, the division's range check. No load of the next turn starts before this one's division is done.
+constexpr std::uint64_t kScalarFp32 = 21, kScalarInt = 18, kScalarSpecial = 3;
+constexpr std::uint64_t kScalarChain = 170;  // cycles: 30 dependent instructions, two special functions, the loop
+
+VectorWork scalar_work(const KindWork& kind, std::uint64_t elements) {
+  VectorWork work;
+  work.fp32_ops = elements * kScalarFp32;
+  work.fp32_flops = elements * kind.flops;
+  work.sfu_ops = elements * kScalarSpecial;
+  work.int_ops = elements * kScalarInt;
+  work.dependent_cycles = kScalarChain;
+  return work;
+}
 
 }  // namespace
 
@@ -68,19 +85,19 @@ bool is_vectorised(ElementwiseKind kind, KernelLibrary library) {
 
 TileProgram elementwise_program(const models::Elementwise& op, const GpuSpec&, KernelLibrary library) {
   if (op.elements == 0) throw ConfigError("elementwise: elements is zero");
+  if (op.row != 0 && op.elements % op.row != 0) throw ConfigError("elementwise: elements must be whole rows");
   checked_product("elementwise bytes", {op.elements, 64});
   const KindWork& kind = work_of(op.kind);
   const bool vectorised = is_vectorised(op.kind, library);
   const std::uint64_t widest = std::max(info(op.input).bits, info(op.output).bits);
-  const std::uint64_t per_access = vectorised ? std::max<std::uint64_t>(1, 128 / widest) : 1;
-  const std::uint64_t threads =
-      std::min(vectorised ? kThreads : kRowThreads, round_up(ceil_div(op.elements, per_access), 32));
+  const bool torch = vectorised && op.kind != ElementwiseKind::quantize;  // quantisation is the server's own kernel
+  const std::uint64_t per_access = torch ? kTorchElements : vectorised ? std::max<std::uint64_t>(1, 128 / widest) : 1;
+  // A scalar kernel walks one row per CTA; a vectorised one takes the tensors as one long row, a piece per CTA.
+  const std::uint64_t row = vectorised || op.row == 0 ? op.elements : op.row;
+  const std::uint64_t most = torch ? kTorchThreads : vectorised ? kThreads : kRowThreads;
+  const std::uint64_t threads = std::min(most, round_up(ceil_div(row, per_access), 32));
   const std::uint64_t per_turn = threads * per_access;
-  // Scalar kernels walk a row of several thousand values; eight turns stand for it.
-  const std::uint64_t turns = vectorised ? 1 : std::min<std::uint64_t>(8, ceil_div(op.elements, per_turn));
-  const std::uint64_t row_ctas = turns == 1 ? 0 : op.elements / (per_turn * turns);
-  const std::uint64_t rest = op.elements - row_ctas * per_turn * turns;
-  if (ceil_div(op.elements, per_turn) > UINT32_MAX) throw ConfigError("elementwise: more than 2^32 CTAs");
+  if (op.elements / std::min(per_turn, row) >= UINT32_MAX) throw ConfigError("elementwise: more than 2^32 CTAs");
 
   TileProgram program;
   program.name =
@@ -92,41 +109,35 @@ TileProgram elementwise_program(const models::Elementwise& op, const GpuSpec&, K
   }
   program.tensors.push_back({"output", storage(op.output, op.elements), Residency::warm, true});
 
-  // One turn of a CTA: `box_of(tensor, format)` says where its piece lies.
-  const auto turn = [&](auto box_of) {
+  // One turn of a CTA over `elements` of the row, from element `first` on.
+  const auto turn = [&](Var row_var, Var column_var, std::uint64_t first, std::uint64_t elements) {
+    const auto box_of = [&](std::uint32_t tensor, NumberFormat format) {
+      const std::uint64_t bytes = storage(format, row).count();
+      Box box = tile_box({tensor, op.elements / row, bytes, bytes, {}, 0}, row_var, 1, column_var,
+                         storage(format, elements).count());
+      box.first_column_byte = storage(format, first).count();
+      return box;
+    };
     std::vector<Op> ops;
     for (std::uint32_t input = 0; input < kind.inputs; ++input) append(ops, GlobalLoad{box_of(input, op.input)});
-    append(ops, WaitLoads{}, vector_work(kind, per_turn, per_access),
+    append(ops, WaitLoads{}, vectorised ? vector_work(kind, elements, per_access) : scalar_work(kind, elements),
            GlobalStore{box_of(kind.inputs, op.output), CopyPath::lsu});
     return ops;
   };
-  const auto add_class = [&](std::vector<Op> ops, std::uint64_t ctas) {
-    CtaGroup group;
-    group.cta_class = static_cast<std::uint8_t>(program.classes.size());
-    group.extent[0] = static_cast<std::uint32_t>(ctas);
+  CtaGroup group;
+  std::vector<Op> ops;
+  if (vectorised || op.row == 0) {
+    group.extent[0] = static_cast<std::uint32_t>(ceil_div(op.elements, per_turn));
+    ops = turn(Var::none, Var::cta0, 0, per_turn);
+  } else {
+    const std::uint64_t turns = row / per_turn, rest = row % per_turn;
+    group.extent[0] = static_cast<std::uint32_t>(op.elements / row);
     group.loops[0] = {0, static_cast<std::int64_t>(turns)};
-    program.classes.push_back({"piece", {Role{"threads", program.threads_per_cta / 32, std::move(ops)}}, {}});
-    program.groups.push_back(group);
-  };
-  if (row_ctas > 0) {
-    std::vector<Op> ops;
-    append(ops, LoopBegin{0}, turn([&](std::uint32_t tensor, NumberFormat format) {
-             const std::uint64_t row = storage(format, per_turn * turns).count();
-             const MatrixView rows{tensor, row_ctas, row, row, {}, 0};
-             return tile_box(rows, Var::cta0, 1, Var::loop0, storage(format, per_turn).count());
-           }),
-           LoopEnd{});
-    add_class(std::move(ops), row_ctas);
+    append(ops, LoopBegin{0}, turn(Var::cta0, Var::loop0, 0, per_turn), LoopEnd{});
+    if (rest > 0) append(ops, turn(Var::cta0, Var::none, turns * per_turn, rest));
   }
-  if (rest > 0) {
-    add_class(turn([&](std::uint32_t tensor, NumberFormat format) {
-                Box box = tile_box(flat(tensor, storage(format, op.elements)), Var::none, 1, Var::cta0,
-                                   storage(format, per_turn).count());
-                box.first_column_byte = storage(format, row_ctas * per_turn * turns).count();
-                return box;
-              }),
-              ceil_div(rest, per_turn));
-  }
+  program.classes.push_back({"piece", {Role{"threads", program.threads_per_cta / 32, std::move(ops)}}, {}});
+  program.groups.push_back(group);
   return program;
 }
 

@@ -26,8 +26,16 @@ struct Shape {
 // Warp-specialised kernels: warps_rows counts consumer warpgroups x 4, each with at least 64 rows. cuBLAS's Hopper
 // kernels (nvjet_..._ROWSxCOLUMNS_64xSTAGES_CLUSTER) come in steps of 8 columns; here 16. The fine list is what hides
 // wave quantisation on this generation.
-std::vector<Shape> wgmma_shapes() {
+std::vector<Shape> wgmma_shapes(GemmTileList list) {
   std::vector<Shape> shapes;
+  if (list == GemmTileList::powers_of_two) {
+    for (const std::uint32_t columns : {256, 128, 64, 32, 16}) {
+      if (columns <= 128) shapes.push_back({256, columns, 8, 1});
+      shapes.push_back({128, columns, 8, 1});
+      shapes.push_back({64, columns, 4, 1});
+    }
+    return shapes;
+  }
   for (std::uint32_t columns = 256; columns >= 16; columns -= 16) {
     if (columns <= 128) shapes.push_back({256, columns, 8, 1});
     if (columns <= 192) shapes.push_back({192, columns, 12, 1});
@@ -56,13 +64,13 @@ std::vector<Shape> as_list(const std::array<Shape, n>& shapes) {
   return {shapes.begin(), shapes.end()};
 }
 
-std::vector<Shape> shapes_for(const GemmProblem& problem, TensorCoreGeneration generation) {
+std::vector<Shape> shapes_for(const GemmProblem& problem, TensorCoreGeneration generation, GemmTileList list) {
   if (problem.on_fp32_lanes) return as_list(kFp32Shapes);
   switch (generation) {
     case TensorCoreGeneration::mma_sync:
       return as_list(kMmaSyncShapes);
     case TensorCoreGeneration::wgmma:
-      return wgmma_shapes();
+      return wgmma_shapes(list);
     case TensorCoreGeneration::tcgen05:
       return as_list(kTcgen05Shapes);
   }
@@ -119,12 +127,13 @@ void add_clusters(std::vector<GemmTile>& tiles, const GemmTile& tile, const Gemm
   }
 }
 
-std::vector<GemmTile> tiles_for(const GemmProblem& problem, const GpuSpec& gpu, bool keep_oversized) {
+std::vector<GemmTile> tiles_for(const GemmProblem& problem, const GpuSpec& gpu, GemmTileList list,
+                                bool keep_oversized) {
   const TensorCoreGeneration generation = gpu.sm.tensor.generation;
   const std::uint32_t narrowest = generation == TensorCoreGeneration::mma_sync ? 64 : 16;
   std::vector<GemmTile> tiles;
   for (const bool swapped : orientations(problem, generation)) {
-    for (const Shape& shape : shapes_for(problem, generation)) {
+    for (const Shape& shape : shapes_for(problem, generation, list)) {
       if (!keep_oversized &&
           oversized(shape, output_rows(problem, swapped), output_columns(problem, swapped), narrowest)) {
         continue;
@@ -163,9 +172,9 @@ std::uint64_t epilogue_bytes(const GemmProblem& problem, const GemmTile& tile) {
   return std::min<std::uint64_t>(whole, 32 * 1024);
 }
 
-std::vector<GemmPlan> gemm_plans(const GemmProblem& problem, const GpuSpec& gpu) {
-  std::vector<GemmTile> tiles = tiles_for(problem, gpu, false);
-  if (tiles.empty()) tiles = tiles_for(problem, gpu, true);
+std::vector<GemmPlan> gemm_plans(const GemmProblem& problem, const GpuSpec& gpu, GemmTileList list) {
+  std::vector<GemmTile> tiles = tiles_for(problem, gpu, list, false);
+  if (tiles.empty()) tiles = tiles_for(problem, gpu, list, true);
   std::vector<GemmPlan> plans;
   for (const GemmTile& tile : tiles) {
     for (const std::uint32_t split : kSplits) {

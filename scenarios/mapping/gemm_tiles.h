@@ -9,6 +9,7 @@
 
 #include "hardware/spec/gpu_spec.h"
 #include "scenarios/mapping/gemm_problem.h"
+#include "scenarios/mapping/map_operator.h"
 
 namespace lightcone::scenarios {
 
@@ -42,7 +43,8 @@ std::uint64_t epilogue_bytes(const GemmProblem& problem, const GemmTile& tile);
 
 // Every plan worth asking about for this problem: tiles that fit the shared memory, not far larger than the problem,
 // with splits of k where the tiles alone leave SMs idle. Never empty for a problem the GPU can run.
-std::vector<GemmPlan> gemm_plans(const GemmProblem& problem, const hardware::GpuSpec& gpu);
+std::vector<GemmPlan> gemm_plans(const GemmProblem& problem, const hardware::GpuSpec& gpu,
+                                 GemmTileList list = GemmTileList::fine);
 
 // "128x256x64_s4" plus cluster, swap and split marks.
 std::string plan_name(const GemmProblem& problem, const GemmPlan& plan);

@@ -24,9 +24,14 @@ enum class KernelLibrary : std::uint8_t {
   pytorch_eager
 };
 
+// How finely the GEMM library's kernels step through tile sizes. On Hopper cuBLAS came with powers of two
+// (sm90_xmma_gemm_..._tilesize128x256x64) before it had steps of 8 columns (nvjet_..., from 12.5 on).
+enum class GemmTileList : std::uint8_t { fine, powers_of_two };
+
 struct MappingOptions {
   KernelLibrary library = KernelLibrary::automatic;
   hardware::LaunchMode launch = hardware::LaunchMode::graph;
+  GemmTileList gemm_tiles = GemmTileList::fine;
 };
 
 // Kernels launched one after another on one stream for this operator.

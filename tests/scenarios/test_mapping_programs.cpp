@@ -272,6 +272,32 @@ TEST_CASE("a wgmma GEMM reloads each operand once per tile of the other, and a c
   REQUIRE(multicast == 1);
 }
 
+TEST_CASE("a library of the older tile list uses powers of two only") {
+  const GemmProblem problem = gemm_problem(models::Gemm{272, 4096, 4096}, hopper());
+  const auto plans = gemm_plans(problem, hopper(), GemmTileList::powers_of_two);
+  REQUIRE(plans.size() < gemm_plans(problem, hopper()).size());
+  for (const GemmPlan& plan : plans) {
+    REQUIRE((plan.tile.rows & (plan.tile.rows - 1)) == 0);
+    REQUIRE((plan.tile.columns & (plan.tile.columns - 1)) == 0);
+  }
+}
+
+TEST_CASE("an activation kernel of a server takes one CTA per row, a turn of 1024 values after the other") {
+  const hardware::GpuSpec gpu = hopper();
+  const std::uint64_t rows = 3, row = 2 * 1024 + 10;
+  const models::Elementwise op{models::ElementwiseKind::silu_mul, rows * row, NumberFormat::bf16, NumberFormat::bf16,
+                               row};
+  const hardware::TileProgram program = elementwise_program(op, gpu, KernelLibrary::vllm);
+  require_sound(program, gpu);
+  REQUIRE(program.cta_count() == rows);
+  REQUIRE(program.groups[0].loops[0].count == 2);
+  const hardware::ProgramTotals totals = hardware::totals(program);
+  REQUIRE(totals.loaded.count() == 2 * 2 * rows * row);
+  REQUIRE(totals.stored.count() == 2 * rows * row);
+  REQUIRE_THROWS_AS(elementwise_program({op.kind, rows * row + 1, op.input, op.output, row}, gpu, KernelLibrary::vllm),
+                    ConfigError);
+}
+
 TEST_CASE("row and elementwise kernels move exactly their bytes") {
   const hardware::GpuSpec gpu = hopper();
   for (const std::uint64_t rows : {1ull, 7ull, 4097ull}) {

@@ -92,6 +92,17 @@ TEST_CASE("elementwise kinds tell tensors from constants and formats from each o
   REQUIRE(quantise.output == NumberFormat::fp8_e4m3);
 }
 
+TEST_CASE("Vidur rows: the older GEMM library, rows of activations, and Phi-2's sum of three tensors") {
+  const auto gemm = map_row(point("gemm", "fp16", {{"m", "272"}, {"n", "4096"}, {"k", "4096"}}, "vidur"));
+  REQUIRE(gemm.mapped->options.gemm_tiles == GemmTileList::powers_of_two);
+  const auto silu = only<models::Elementwise>(
+      map_row(point("elementwise", "fp16", {{"kind", "silu_mul"}, {"m", "3"}, {"n", "5"}}, "vidur")));
+  REQUIRE((silu.elements == 15 && silu.row == 5));
+  const std::map<std::string, std::string> phi{{"kind", "add"}, {"m", "3"}, {"n", "2560"}};
+  REQUIRE(map_row(point("elementwise", "fp16", phi, "vidur")).mapped->operators.size() == 2);
+  REQUIRE(map_row(point("elementwise", "fp16", phi, "neusight")).mapped->operators.size() == 1);
+}
+
 TEST_CASE("a row that cannot be mapped says why") {
   const auto reason = [](const OperatingPoint& p) {
     const RowMapping row = map_row(p);
