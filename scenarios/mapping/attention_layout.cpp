@@ -190,7 +190,8 @@ std::vector<Op> AttentionLayout::gather_q(std::uint32_t share, std::uint32_t sha
 LoadTile AttentionLayout::load_k(std::uint8_t pipe, Var loop, std::uint32_t ahead) const {
   Box box = tile_box(k_, loop, plan_.columns);
   box.first_row = std::uint64_t{ahead} * plan_.columns;
-  const bool gather = (op_.paged || plan_.mma_sync) && generation_ != TensorCoreGeneration::mma_sync;
+  const bool gather =
+      ((op_.paged && !plan_.bulk_pages) || plan_.mma_sync) && generation_ != TensorCoreGeneration::mma_sync;
   return {pipe, box, gather ? CopyPath::lsu : CopyPath::bulk, 1};
 }
 
@@ -198,6 +199,14 @@ LoadTile AttentionLayout::load_v(std::uint8_t pipe, Var loop) const {
   LoadTile load = load_k(pipe, loop, 0);
   load.box.tensor = v_.tensor;
   return load;
+}
+
+std::vector<Op> AttentionLayout::transpose_v() const {
+  // Transposed loads of shared memory swap pairs of bytes; a permutation of each word puts them right.
+  const std::uint64_t bytes = plan_.columns * storage(plan_.multiply, plan_.head_dim).count();
+  VectorWork permute;
+  permute.int_ops = bytes / 4;
+  return {SharedAccess{bytes, 0}, permute, SharedAccess{0, bytes}};
 }
 
 Mma AttentionLayout::scores(std::uint32_t share, std::uint32_t shares, Var loop, std::uint32_t ahead) const {
@@ -271,6 +280,20 @@ std::vector<Op> AttentionLayout::softmax(std::uint32_t shares, Score score) cons
   return {maximum, exponentials, sum};
 }
 
+std::vector<Op> AttentionLayout::promote(std::uint32_t shares) const {
+  if (!plan_.promotes) return {};
+  constexpr std::uint64_t kThreads = 128, kOther = 24;  // of a warpgroup; registers for addresses and row sums
+  const std::uint64_t rows = plan_.rows / shares;
+  const std::uint64_t limit = shares <= 2 ? 240 : 160;  // setmaxnreg (flash_fwd_kernel_sm90.h)
+  // O twice, fp32 scores of the next block and packed probabilities of this one.
+  const std::uint64_t needed = rows * (2 * plan_.head_dim + plan_.columns + plan_.columns / 4) / kThreads + kOther;
+  const std::uint64_t spilled = needed > limit ? (needed - limit) * kThreads * 4 : 0;
+  VectorWork work;
+  work.fp32_ops = 3 * rows * plan_.head_dim;  // set aside, clear, add
+  if (spilled == 0) return {work};
+  return {work, SharedAccess{spilled, spilled}};  // the L1 is the same memory, of the same width
+}
+
 VectorWork AttentionLayout::rescale(std::uint32_t shares) const {
   VectorWork work;
   work.fp32_ops = std::uint64_t{plan_.rows} / shares * plan_.head_dim;
@@ -299,7 +322,7 @@ Delay AttentionLayout::set_up() const {
 
 std::uint64_t AttentionLayout::shared_bytes() const {
   const std::uint64_t row = storage(plan_.multiply, plan_.head_dim).count();
-  return plan_.rows * row + 2ull * plan_.stages * plan_.columns * row;
+  return plan_.rows * row + (plan_.transposes_v ? 3ull : 2ull) * plan_.stages * plan_.columns * row;
 }
 
 TileProgram AttentionLayout::idle_combine() const {

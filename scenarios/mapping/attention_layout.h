@@ -35,12 +35,17 @@ class AttentionLayout {
   [[nodiscard]] hardware::LoadTile load_k(std::uint8_t pipe, hardware::Var loop, std::uint32_t ahead) const;
   [[nodiscard]] hardware::LoadTile load_v(std::uint8_t pipe, hardware::Var loop) const;
 
+  // One block of V, within shared memory.
+  [[nodiscard]] std::vector<hardware::Op> transpose_v() const;
+
   // S = Q K^T of key block value(loop) + ahead, and O += P V of block value(loop), by one of `shares` of the rows.
   [[nodiscard]] hardware::Mma scores(std::uint32_t share, std::uint32_t shares, hardware::Var loop,
                                      std::uint32_t ahead) const;
   [[nodiscard]] hardware::Mma values(std::uint32_t share, std::uint32_t shares, hardware::Var loop) const;
   // Online softmax of one block of scores; `masked` adds the comparisons of all the tile's masked blocks at once.
   [[nodiscard]] std::vector<hardware::Op> softmax(std::uint32_t shares, Score score) const;
+  // O += P V of a block whose products were summed apart, with what the registers do not hold spilled and read back.
+  [[nodiscard]] std::vector<hardware::Op> promote(std::uint32_t shares) const;
   [[nodiscard]] hardware::VectorWork rescale(std::uint32_t shares) const;
   // Normalise and store O; with split keys the fp32 partial result and its log-sum-exp.
   [[nodiscard]] std::vector<hardware::Op> finish(std::uint32_t share, std::uint32_t shares,

@@ -57,6 +57,11 @@ constexpr TileRow kFlash3SyncSplit[] = {{64, 128, 80, 80, 80, 80, 4},
                                         {128, 128, 112, 112, 96, 112, 8},
                                         {192, 128, 64, 64, 64, 64, 8},
                                         {256, 128, 64, 64, 64, 64, 8}};
+// TensorRT-LLM on Hopper: two warpgroups of 64 rows, kv_loop_step keys.
+constexpr TileRow kFusedMha[] = {
+    {64, 128, 256, 256, 256, 256, 8}, {128, 128, 128, 128, 128, 128, 8}, {256, 128, 64, 64, 64, 64, 8}};
+constexpr TileRow kFusedMhaNarrow[] = {
+    {64, 128, 256, 256, 256, 256, 8}, {128, 128, 256, 256, 256, 256, 8}, {256, 128, 128, 128, 128, 128, 8}};
 // FlashAttention-4 and TensorRT-LLM on Blackwell: two tiles of 128 rows; one where O fills the tensor memory.
 constexpr TileRow kBlackwell[] = {{64, 256, 128, 128, 128, 128, 8},
                                   {96, 256, 128, 128, 128, 128, 8},
@@ -110,7 +115,9 @@ const TileRow& tile_row(const models::Attention& op, const GpuSpec& gpu, Family 
     case Family::flash_3_sync:
       return row_for(kFlash3Sync, op.head_dim);
     case Family::fused_mha:
-      return mma_sync(gpu) ? row_for(kFlash2, op.head_dim) : hopper_row(op, gpu, format);
+      if (mma_sync(gpu)) return row_for(kFlash2, op.head_dim);
+      if (gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05) break;
+      return info(format).bits <= 8 ? row_for(kFusedMhaNarrow, op.head_dim) : row_for(kFusedMha, op.head_dim);
     case Family::flash_3:
       break;
   }
@@ -121,9 +128,11 @@ const TileRow& tile_row(const models::Attention& op, const GpuSpec& gpu, Family 
 bool causal_tiles(const models::Attention& op) { return op.causal && op.q_len > 1; }
 
 std::uint32_t columns(const TileRow& row, const models::Attention& op) {
-  if (op.window > 0) return row.local_columns;
-  if (causal_tiles(op)) return row.causal_columns;
-  return op.paged ? row.paged_columns : row.columns;
+  std::uint32_t most = row.columns;
+  if (op.window > 0) most = std::min(most, row.local_columns);
+  if (causal_tiles(op) && op.window == 0) most = std::min(most, row.causal_columns);
+  if (op.paged) most = std::min(most, row.paged_columns);
+  return most;
 }
 
 // Query heads of a group share a tile: always where FlashAttention-3 serves sequences of different lengths (also on
@@ -136,7 +145,8 @@ bool packs(const models::Attention& op, bool few_queries, Family family, const G
 
 void shrink_to_fit(AttentionPlan& plan, const GpuSpec& gpu) {
   const std::uint64_t row = storage(plan.multiply, plan.head_dim).count();
-  const auto bytes = [&] { return plan.rows * row + 2ull * plan.stages * plan.columns * row; };
+  const std::uint64_t buffers = plan.transposes_v ? 3 : 2;
+  const auto bytes = [&] { return plan.rows * row + buffers * plan.stages * plan.columns * row; };
   while (plan.columns > 16 && bytes() > gpu.sm.shared_memory_per_cta.count()) plan.columns -= 16;
   if (bytes() > gpu.sm.shared_memory_per_cta.count())
     throw ConfigError(gpu.name + ": no attention tile fits its shared memory");
@@ -191,6 +201,8 @@ AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, Ke
   const TileRow& widest = tile_row(op, gpu, family(op, gpu, library, false), plan.multiply);
   const bool few_queries = op.q_len * group <= widest.rows && op.q_len < op.kv_len;
   const Family kernel = family(op, gpu, library, few_queries);
+  const bool unequal_lengths = library == KernelLibrary::vllm || library == KernelLibrary::sglang;
+  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
   const TileRow& row = tile_row(op, gpu, kernel, plan.multiply);
   plan.mma_sync = mma_sync(gpu) || library == KernelLibrary::flash_attention_2;
   plan.head_dim = row.head_dim;
@@ -200,9 +212,15 @@ AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, Ke
   plan.stages = plan.mma_sync ? 1 : 2;
   plan.packed = packs(op, few_queries, kernel, gpu);
   plan.longest_first = op.causal && !plan.mma_sync;
+  plan.bulk_pages = kernel == Family::fused_mha;
+  plan.transposes_v = hopper && !plan.mma_sync && info(plan.multiply).bits == 8;
+  plan.promotes = plan.transposes_v && library == KernelLibrary::vllm;
+  // IntraWGOverlap of tile_size.h; the promotion waits for the products at once (utils.h: gemm).
+  const bool wide_pages = plan.transposes_v && plan.head_dim == 256 && op.paged;
+  const bool narrow_window = kernel == Family::flash_3 && plan.head_dim == 64 && op.window > 0;
+  plan.softmax_in_turn =
+      hopper && (kernel == Family::fused_mha || plan.promotes || wide_pages || (narrow_window && !plan.transposes_v));
   plan.serial_combine = kernel == Family::flash_2_split;
-  const bool unequal_lengths = library == KernelLibrary::vllm || library == KernelLibrary::sglang;
-  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
   const std::uint64_t rows = op.q_len * (plan.packed ? group : 1);
   if (kernel == Family::fused_mha && plan.mma_sync) plan.rows = 64;
   if (few_queries && kernel == Family::fused_mha && plan.mma_sync) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which attention kernel a library launches for a shape, with its tile, head packing and number of key parts.
 // Sources: flash-attention repository (csrc/flash_attn: flash_fwd_launch_template.h, flash_api.cpp; hopper:
-// tile_size.h, heuristics.h, flash_api.cpp, flash_prepare_scheduler.cu).
+// tile_size.h, heuristics.h, flash_api.cpp, flash_prepare_scheduler.cu); TensorRT-LLM, cpp/kernels/fmha_v2 (setup.py:
+// enumerate_hgmma_flash_warpspec_kernels, enumerate_qgmma_flash_warpspec_kernels; src/fmha/warpspec/compute.h). vLLM:
+// vllm-project/flash-attention, pull request 104 (two-level accumulation).
 #pragma once
 
 #include <cstdint>
@@ -21,8 +23,12 @@ struct AttentionPlan {
   std::uint32_t most_splits = 1;  // the host's bound: above 1 the merging kernel is launched whatever `splits`
   bool packed = false;
   bool longest_first = false;
-  bool mma_sync = false;        // warp instructions and cp.async (FlashAttention-2), whatever the GPU could do
-  bool serial_combine = false;  // the merging kernel adds one part before it asks for the next
+  bool mma_sync = false;         // warp instructions and cp.async (FlashAttention-2), whatever the GPU could do
+  bool serial_combine = false;   // the merging kernel adds one part before it asks for the next
+  bool softmax_in_turn = false;  // a warpgroup waits for its products before softmax, and for softmax before the next
+  bool transposes_v = false;  // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
+  bool promotes = false;      // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
+  bool bulk_pages = false;    // a page is a TMA box
   NumberFormat multiply = NumberFormat::bf16;
 };
 

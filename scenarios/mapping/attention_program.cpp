@@ -12,7 +12,8 @@ using namespace hardware;
 
 namespace {
 
-constexpr std::uint8_t kK = 0, kV = 1, kQ = 2;
+// Pipes of a CTA, in the order in which they are declared.
+constexpr std::uint8_t kK = 0, kV = 1, kQ = 2, kTurned = 3;
 
 std::uint32_t rows_per_share(const GpuSpec& gpu) {
   return gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 ? 128 : 64;
@@ -27,22 +28,51 @@ Role producer_role(const AttentionLayout& layout, bool packed) {
   return role;
 }
 
-Role consumer_role(const AttentionLayout& layout, bool packed, std::uint32_t share, std::uint32_t shares) {
+// Warps that turn each block of V around for the 8-bit products.
+Role transpose_role(const AttentionLayout& layout) {
+  Role role{"transpose", 3, {}};  // of the producer's warpgroup, whose first warp fetches
+  append(role.ops, LoopBegin{0}, WaitStage{kV}, AcquireStage{kTurned}, layout.transpose_v(), CommitStage{kTurned},
+         ReleaseStage{kV}, LoopEnd{});
+  return role;
+}
+
+// The next scores are queued before this block's values, so that softmax runs under the tensor core.
+void overlapped_blocks(Role& role, const AttentionLayout& layout, std::uint8_t v, std::uint32_t share,
+                       std::uint32_t shares) {
+  append(role.ops, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 0), MmaWait{0}, ReleaseStage{kK},
+         layout.softmax(shares, Score::masked));
+  append(role.ops, LoopBegin{1}, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 1), WaitStage{v},
+         layout.values(share, shares, Var::loop1), MmaWait{1}, ReleaseStage{kK}, layout.softmax(shares, Score::plain),
+         MmaWait{0}, ReleaseStage{v}, layout.rescale(shares), LoopEnd{});
+  append(role.ops, WaitStage{v}, layout.values(share, shares, Var::loop1), MmaWait{0}, ReleaseStage{v});
+}
+
+// Scores, softmax and values of a block one after the other; only the other warpgroup fills the gaps.
+void blocks_in_turn(Role& role, const AttentionLayout& layout, std::uint8_t v, std::uint32_t share,
+                    std::uint32_t shares) {
+  const auto block = [&](Score score) {
+    append(role.ops, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 0), MmaWait{0}, ReleaseStage{kK},
+           layout.softmax(shares, score), layout.rescale(shares), WaitStage{v},
+           layout.values(share, shares, Var::loop1), MmaWait{0}, ReleaseStage{v}, layout.promote(shares));
+  };
+  append(role.ops, LoopBegin{1});
+  block(Score::plain);
+  append(role.ops, LoopEnd{});
+  block(Score::masked);
+}
+
+Role consumer_role(const AttentionLayout& layout, const AttentionPlan& plan, std::uint32_t share,
+                   std::uint32_t shares) {
   Role role{"consumer" + std::to_string(share), 4, {}};
-  if (packed) {
+  if (plan.packed) {
     append(role.ops, layout.set_up(), layout.gather_q(share, shares));
   } else {
     append(role.ops, WaitStage{kQ});
   }
-  append(role.ops, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 0), MmaWait{0}, ReleaseStage{kK},
-         layout.softmax(shares, Score::masked));
-  // The next scores are queued before this block's values, so that softmax runs under the tensor core.
-  append(role.ops, LoopBegin{1}, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 1), WaitStage{kV},
-         layout.values(share, shares, Var::loop1), MmaWait{1}, ReleaseStage{kK}, layout.softmax(shares, Score::plain),
-         MmaWait{0}, ReleaseStage{kV}, layout.rescale(shares), LoopEnd{});
-  if (!packed) append(role.ops, ReleaseStage{kQ});
-  append(role.ops, WaitStage{kV}, layout.values(share, shares, Var::loop1), MmaWait{0}, ReleaseStage{kV}, WaitStores{},
-         layout.finish(share, shares, packed ? CopyPath::lsu : CopyPath::bulk));
+  const std::uint8_t v = plan.transposes_v ? kTurned : kV;
+  (plan.softmax_in_turn ? blocks_in_turn : overlapped_blocks)(role, layout, v, share, shares);
+  if (!plan.packed) append(role.ops, ReleaseStage{kQ});
+  append(role.ops, WaitStores{}, layout.finish(share, shares, plan.packed ? CopyPath::lsu : CopyPath::bulk));
   return role;
 }
 
@@ -68,10 +98,15 @@ TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& 
   // setmaxnreg leaves the producer 24-56 registers and the consumers 160-256; launched with the mean. A CTA of one
   // consumer warpgroup takes 168 as well, so that no second one fits the SM.
   program.registers_per_thread = shares <= 2 ? 168 : 128;
-  CtaClass cta{"tile", {producer_role(layout, plan.packed)}, {{"k", plan.stages, shares}, {"v", plan.stages, shares}}};
-  if (!plan.packed) cta.pipes.push_back({"q", 1, shares});
+  CtaClass cta{"tile",
+               {producer_role(layout, plan.packed)},
+               {{"k", plan.stages, shares}, {"v", plan.stages, plan.transposes_v ? 1 : shares}, {"q", 1, shares}}};
+  if (plan.transposes_v) {
+    cta.pipes.push_back({"v_transposed", plan.stages, shares});
+    cta.roles.push_back(transpose_role(layout));
+  }
   for (std::uint32_t share = 0; share < shares; ++share)
-    cta.roles.push_back(consumer_role(layout, plan.packed, share, shares));
+    cta.roles.push_back(consumer_role(layout, plan, share, shares));
   program.classes = {cta};
   program.groups = layout.groups();
   return program;

@@ -90,8 +90,10 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
   if (narrower && options.library == KernelLibrary::sglang) add_conversions(op, gpu, sequence);
   if (op.writes_kv_cache) {
     // This step's K and V, straight from the projection, before any query reads them.
+    // TensorRT-LLM's kernel for it takes Q along, rotated or not (invokeQKVPreprocessing).
+    const std::uint64_t rotated = options.library == KernelLibrary::tensorrt_llm ? op.head_dim : 0;
     sequence.kernels.push_back(
-        rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, 0, true, op.activation, op.kv}));
+        rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, rotated, true, op.activation, op.kv}));
   }
   if (plans_lengths(plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
   if (swaps_groups(op, plan) && op.kv_heads > 1) sequence.kernels.push_back(swap_copy(op, gpu));

@@ -181,6 +181,41 @@ TEST_CASE("keys are split only when the tiles leave slots idle") {
   REQUIRE(split_heuristic(10, 216, 25, SplitRule::even) == 13);
 }
 
+TEST_CASE("8-bit attention on Hopper turns V around, and does the same products in any order") {
+  for (const std::uint64_t head_dim : {64, 128, 256}) {
+    for (const bool paged : {false, true}) {
+      models::Attention op{2, 8, 2, 700, 700, head_dim};
+      op.kv = NumberFormat::fp8_e4m3;
+      op.paged = paged;
+      for (const KernelLibrary library :
+           {KernelLibrary::automatic, KernelLibrary::vllm, KernelLibrary::sglang, KernelLibrary::tensorrt_llm}) {
+        const AttentionPlan plan = plan_attention(op, hopper(), library);
+        REQUIRE((plan.transposes_v && plan.multiply == op.kv));
+        REQUIRE(plan.promotes == (library == KernelLibrary::vllm));
+        const hardware::TileProgram kernel = flash_attention_3(op, plan, hopper());
+        INFO(kernel.name);
+        require_sound(kernel, hopper());
+        REQUIRE(hardware::totals(kernel).mma_useful.count() == 4 * op.batch * op.heads * head_dim * (700 * 701 / 2));
+        REQUIRE(kernel.classes[0].roles[1].name == "transpose");
+        // Spills: what O twice, scores and probabilities of a warpgroup of 64 rows need beyond its registers.
+        std::uint64_t spilled = 0;
+        for (const hardware::Op& o : AttentionLayout(op, plan, hopper()).promote(plan.rows / 64)) {
+          if (const auto* access = std::get_if<hardware::SharedAccess>(&o)) spilled += access->write_bytes;
+        }
+        if (head_dim == 256 && plan.promotes) REQUIRE(spilled == (256 + 64 + 16 + 24 - 240) * 128 * 4);
+        if (!plan.promotes) REQUIRE(spilled == 0);
+      }
+    }
+  }
+  // TensorRT-LLM: the steps of its generated kernels, softmax between the products.
+  models::Attention op{1, 8, 8, 512, 512, 128};
+  const AttentionPlan plan = plan_attention(op, hopper(), KernelLibrary::tensorrt_llm);
+  REQUIRE((plan.rows == 128 && plan.columns == 128 && plan.softmax_in_turn && plan.bulk_pages && !plan.transposes_v));
+  op.head_dim = 64;
+  REQUIRE(plan_attention(op, hopper(), KernelLibrary::tensorrt_llm).columns == 256);
+  REQUIRE(!plan_attention(op, hopper(), KernelLibrary::vllm).softmax_in_turn);
+}
+
 TEST_CASE("serving libraries launch the kernels of their sources") {
   models::Attention prefill{4, 32, 8, 1024, 1024, 128};
   prefill.paged = true;
