@@ -38,7 +38,7 @@ struct Body {
   double cycles = 0;
   double active_sms = 0;  // average with a resident CTA
   double launch = 0;      // of the cycles, CTA start-up
-  double dispatch = 0;    // cycles until the last CTA is handed out, if SMs take them at once
+  double serial = 0;      // cycles that CTAs queue for one thing: the dispatcher, or one address of atomics
 };
 
 // One kernel on one GPU, evaluated step by step.
@@ -77,9 +77,9 @@ class Estimate {
     result.bounds = resource_bounds(work_, traffic_, gpu_, options_.launch);
     result.clock = clock(result.work, body, memory, gap + duration(ends, gpu_.clock.boost));
     result.launch = gap + duration(ends, result.clock);
-    // The dispatcher runs ahead of the memory: a floor of its own, not work that shares the SMs' time.
+    // A queue of its own beside the memory's: a floor, not work that shares the SMs' time.
     const Seconds running = std::max(overlapped(Seconds(body.cycles / result.clock.count()), memory),
-                                     Seconds(body.dispatch / result.clock.count()));
+                                     Seconds(body.serial / result.clock.count()));
     result.time = std::max(result.launch + running, largest(result.bounds));
     const double cycles = (result.time - gap).count() * result.clock.count();
     result.cycles = Cycles(static_cast<std::uint64_t>(std::llround(cycles)));
@@ -130,11 +130,27 @@ class Estimate {
     const double first_wave = static_cast<double>(slots_) * gpu_.launch.cta_dispatch_cycles;
     Body body;
     body.cycles = fill + first_wave + std::max(grid.makespan, demand / sms);
-    body.dispatch = launched * gpu_.launch.cta_dispatch_cycles;
-    body.launch = std::min(std::max(body.cycles, body.dispatch), first_wave + start_up);
+    body.serial =
+        std::max(launched * gpu_.launch.cta_dispatch_cycles, serial_atomics() * gpu_.l2.same_address_atomic.real());
+    body.launch = std::min(std::max(body.cycles, body.serial), first_wave + start_up);
     const double used = std::min<double>(grid.busy / (static_cast<double>(slots_) * grid.makespan), 1);
     body.active_sms = std::min(sms, static_cast<double>(ctas_)) * (grid.makespan > 0 ? used : 1);
     return body;
+  }
+
+  // Signals of all CTAs to a counter that they share.
+  [[nodiscard]] double serial_atomics() const {
+    double sum = 0;
+    for (const CtaGroup& group : program_.groups) {
+      for (const Role& role : program_.classes[group.cta_class].roles) {
+        const auto shared = std::count_if(role.ops.begin(), role.ops.end(), [](const Op& op) {
+          const Signal* signal = std::get_if<Signal>(&op);
+          return signal != nullptr && signal->counter_var == Var::none;
+        });
+        sum += static_cast<double>(shared) * static_cast<double>(group.count());
+      }
+    }
+    return sum;
   }
 
   Hertz clock(const WorkCounters& work, const Body& body, Seconds memory, Seconds overhead) const {

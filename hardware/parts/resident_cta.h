@@ -88,6 +88,7 @@ struct GridCounters {
   };
   struct Counter {
     std::uint32_t value = 0;
+    double free = 0;  // when the address takes its next atomic
     std::vector<Waiter> waiters;
   };
   std::map<std::uint32_t, Counter> counters;

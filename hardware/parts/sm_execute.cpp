@@ -233,11 +233,14 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   return sleep_until(now, cta, role, static_cast<double>(now) + spec_.barrier_latency.real(), Waiting::unit);
 }
 
-auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState& role, const Signal& op) -> Step {
+auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const Signal& op) -> Step {
   GridCounters::Counter& counter =
       gpu_.counters.counters[counter_index(role, op.counter_base, op.counter_var, op.counter_stride)];
   ++counter.value;
-  const double visible = static_cast<double>(now) + gpu_.crossbar.request_latency() + gpu_.gpu.l2.hit_latency.real();
+  // Atomics on one address follow each other at their slice.
+  const double arrived = static_cast<double>(now) + gpu_.crossbar.request_latency();
+  const double visible = std::max(arrived, counter.free) + gpu_.gpu.l2.hit_latency.real();
+  counter.free = std::max(arrived, counter.free) + gpu_.gpu.l2.same_address_atomic.real();
   auto& waiters = counter.waiters;
   for (std::size_t i = 0; i < waiters.size();) {
     if (waiters[i].count > counter.value) {
@@ -248,7 +251,7 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState
                     Message{MessageKind::role_wake, waiters[i].sm, waiters[i].slot * 16 + waiters[i].role, {}});
     waiters.erase(waiters.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  return Step::next;
+  return sleep_until(now, cta, role, visible + gpu_.crossbar.response_latency(), Waiting::signal);
 }
 
 auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleState& role, const AwaitSignal& op)

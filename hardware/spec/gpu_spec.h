@@ -86,6 +86,7 @@ struct L2Spec {
   double slice_bytes_per_clock = 64;  // read
   double slice_write_bytes_per_clock = 64;
   Cycles hit_latency;                   // tag and data pipeline of a slice
+  Cycles same_address_atomic{0};        // from one atomic to the next on the same address
   std::uint32_t mshrs_per_slice = 256;  // lines being fetched
   Bytes interleave{512};                // consecutive bytes that stay in one slice
 };

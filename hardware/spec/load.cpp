@@ -127,6 +127,7 @@ L2Spec read_l2(const MessageReader& from) {
   out.slice_bytes_per_clock = from.real("slice_bytes_per_clock");
   out.slice_write_bytes_per_clock = from.real("slice_write_bytes_per_clock");
   out.hit_latency = clocks(from, "hit_latency_clocks");
+  out.same_address_atomic = clocks(from, "same_address_atomic_clocks");
   out.mshrs_per_slice = from.integer32("mshrs_per_slice", {1, 1u << 20});
   out.interleave = Bytes(from.integer("interleave_bytes", {16, 1u << 30}));
   check_l2(from, out);

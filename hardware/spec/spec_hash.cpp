@@ -55,13 +55,13 @@ void add_hbm(FieldHash& hash, const HbmSpec& hbm) {
 
 std::string spec_hash(const GpuSpec& gpu) {
   FieldHash hash;
-  hash.add(gpu.sm_count, gpu.clock.boost, gpu.clock.minimum);
+  hash.add(gpu.sm_count, gpu.clock.boost, gpu.clock.minimum, gpu.clock.maximum);
   add_sm(hash, gpu.sm);
   hash.add(gpu.noc.request_latency, gpu.noc.response_latency, gpu.noc.sm_read_bytes_per_clock,
            gpu.noc.sm_write_bytes_per_clock, gpu.noc.far_latency, gpu.noc.partition_link_bytes_per_clock);
   hash.add(gpu.l2.capacity, gpu.l2.partitions, gpu.l2.slices, gpu.l2.ways, gpu.l2.line, gpu.l2.sector,
-           gpu.l2.slice_bytes_per_clock, gpu.l2.slice_write_bytes_per_clock, gpu.l2.hit_latency, gpu.l2.mshrs_per_slice,
-           gpu.l2.interleave);
+           gpu.l2.slice_bytes_per_clock, gpu.l2.slice_write_bytes_per_clock, gpu.l2.hit_latency,
+           gpu.l2.same_address_atomic, gpu.l2.mshrs_per_slice, gpu.l2.interleave);
   add_hbm(hash, gpu.hbm);
   hash.add(gpu.launch.graph_kernel, gpu.launch.stream_kernel, gpu.launch.eager_framework,
            gpu.launch.cta_dispatch_cycles, gpu.launch.kernel_start, gpu.launch.kernel_end);

@@ -85,6 +85,8 @@ struct Elementwise {
   NumberFormat input = NumberFormat::bf16;
   NumberFormat output = NumberFormat::bf16;
   std::uint64_t row = 0;  // elements of one row of the output, for kernels that go row by row; 0: one long row
+  // Quantisation whose scale is found at run time, from the largest absolute value of the whole tensor.
+  bool dynamic_scale = false;
 };
 
 // Rotary position embedding on the first `rotary_dim` values of each head of Q and K in place, and append of K and V to

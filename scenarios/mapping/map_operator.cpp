@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/mapping/map_operator.h"
 
+#include <iterator>
+
 #include "scenarios/mapping/attention_program.h"
 #include "scenarios/mapping/choose_gemm.h"
+#include "scenarios/mapping/dynamic_scale.h"
 #include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/row_kernels.h"
 
@@ -23,7 +26,12 @@ struct Mapper {
   KernelSequence operator()(const Norm& op) const { return single(norm_program(op, options.library)); }
   KernelSequence operator()(const Softmax& op) const { return single(softmax_program(op)); }
   KernelSequence operator()(const Elementwise& op) const {
-    return single(elementwise_program(op, gpu, options.library));
+    KernelSequence sequence = single(elementwise_program(op, gpu, options.library));
+    if (!op.dynamic_scale) return sequence;
+    std::vector<hardware::TileProgram> scale = dynamic_scale_programs(op, options.library);
+    sequence.kernels.insert(sequence.kernels.begin(), std::make_move_iterator(scale.begin()),
+                            std::make_move_iterator(scale.end()));
+    return sequence;
   }
   KernelSequence operator()(const Rotary& op) const { return single(rotary_program(op)); }
   KernelSequence operator()(const EmbeddingGather& op) const { return single(embedding_program(op)); }

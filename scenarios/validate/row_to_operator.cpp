@@ -101,7 +101,8 @@ MappedPoint gemm(const OperatingPoint& point) {
   const std::uint64_t m = size(point, "m"), n = size(point, "n"), k = size(point, "k");
   if (formats.quantises && contains(point.note, "quantisation")) {
     mapped.operators.push_back(
-        models::Elementwise{ElementwiseKind::quantize, m * k, NumberFormat::bf16, formats.activation});
+        models::Elementwise{ElementwiseKind::quantize, m * k, NumberFormat::bf16, formats.activation, k,
+                            point.dtype == "fp8"});  // per tensor; block scales need no pass of their own
     mapped.note = "with a quantisation pass of the activations";
   }
   mapped.operators.push_back(models::Gemm{m, n, k, formats.activation, formats.weight, formats.output, true, false});

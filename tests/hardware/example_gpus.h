@@ -33,6 +33,7 @@ inline GpuSpec example_h100() {
   gpu.noc.partition_link_bytes_per_clock = 2560;
   gpu.l2.capacity = 50_MiB;
   gpu.l2.hit_latency = 105_cy;
+  gpu.l2.same_address_atomic = 12_cy;
   gpu.hbm.generation = "HBM3";
   gpu.hbm.gigabits_per_second_per_pin = 5.235;
   gpu.hbm.timing = scaled(kHbm3Preset.timing, 5.235, kHbm3BitsPerClock);

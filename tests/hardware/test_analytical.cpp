@@ -159,6 +159,20 @@ TEST_CASE("a kernel without tensor work runs up to the maximum clock, others up 
   REQUIRE(evaluate_analytical(kernels_of(copies, gpu).front(), gpu).clock == gpu.clock.boost);
 }
 
+TEST_CASE("atomics of many CTAs on one address follow each other") {
+  GpuSpec gpu = example_h100();
+  const Elementwise quantise{ElementwiseKind::quantize, 2000 * 32, NumberFormat::bf16,
+                             NumberFormat::fp8_e4m3,    32,        true};
+  const TileProgram maxima = scenarios::map_operator(quantise, gpu, {scenarios::KernelLibrary::vllm}).kernels[1];
+  const auto at = [&](Cycles interval) {
+    gpu.l2.same_address_atomic = interval;
+    return evaluate_analytical(maxima, gpu);
+  };
+  const KernelResult slow = at(100_cy), slower = at(200_cy);
+  REQUIRE((slower.time - slow.time).count() == Approx(2000 * 100 / slow.clock.count()).epsilon(0.01));
+  REQUIRE(at(0_cy).time < slow.time);
+}
+
 TEST_CASE("more work on the same tiles never takes less time") {
   const GpuSpec gpu = example_h100();
   double before = 0;

@@ -333,6 +333,25 @@ TEST_CASE("an activation kernel of a server takes one CTA per row, a turn of 102
                     ConfigError);
 }
 
+TEST_CASE("a scale found at run time costs a memset and one read of the tensor, with one atomic per CTA") {
+  const hardware::GpuSpec gpu = hopper();
+  for (const std::uint64_t rows : {1ull, 3ull, 700ull}) {
+    for (const std::uint64_t row : {32ull, 1000ull, 5120ull}) {
+      for (const KernelLibrary library : {KernelLibrary::vllm, KernelLibrary::tensorrt_llm}) {
+        const models::Elementwise op{
+            models::ElementwiseKind::quantize, rows * row, NumberFormat::bf16, NumberFormat::fp8_e4m3, row, true};
+        const std::vector<hardware::TileProgram> kernels = map_operator(op, gpu, {library}).kernels;
+        REQUIRE(kernels.size() == 3);
+        for (const hardware::TileProgram& kernel : kernels) require_sound(kernel, gpu);
+        REQUIRE(hardware::totals(kernels[1]).loaded.count() == 2 * rows * row);
+        REQUIRE(stored(kernels[1]) == 0);
+        REQUIRE(kernels[1].cta_count() == (library == KernelLibrary::vllm ? rows : 1024));
+        REQUIRE(stored(kernels[2]) == rows * row);
+      }
+    }
+  }
+}
+
 TEST_CASE("row and elementwise kernels move exactly their bytes") {
   const hardware::GpuSpec gpu = hopper();
   for (const std::uint64_t rows : {1ull, 7ull, 4097ull}) {

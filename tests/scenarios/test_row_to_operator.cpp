@@ -48,6 +48,7 @@ TEST_CASE("a quantised GEMM whose time holds the quantisation runs two operators
   const auto quantise = std::get<models::Elementwise>(row.mapped->operators[0]);
   REQUIRE(quantise.elements == 21);
   REQUIRE(quantise.output == NumberFormat::fp8_e4m3);
+  REQUIRE((quantise.dynamic_scale && quantise.row == 7));
 }
 
 TEST_CASE("attention rows carry cache, window and chunk") {
