@@ -59,7 +59,7 @@ Played whole_kernel(GpuCore& core, const TileProgram& program, const GpuSpec& gp
   const auto& rounds = core.rounds();
   const bool two_rounds = rounds.size() >= 2;
   const CoreSnapshot& last = two_rounds ? rounds.back() : seen;
-  const CoreSnapshot before = two_rounds ? rounds[rounds.size() - 2] : CoreSnapshot{};
+  const CoreSnapshot before = two_rounds ? rounds[(rounds.size() - 1) / 2] : CoreSnapshot{};
   // The rest, in units of the last round: from the items that are still to be loaded for.
   const ProgramTotals exact = totals(program);
   const double round_bytes = last.loaded_bytes + last.stored_bytes - before.loaded_bytes - before.stored_bytes;

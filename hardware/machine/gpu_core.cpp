@@ -33,13 +33,23 @@ L2Spec shrunk(L2Spec spec, double played_share) {
   return spec;
 }
 
-double written_share(const TileProgram& program) {
-  double footprint = 0, written = 0;
+// Core cycles of a load that misses the L2, when nothing else is under way.
+double memory_trip(const GpuSpec& gpu) {
+  return gpu.sm.l1_latency.real() + gpu.noc.request_latency.real() + gpu.l2.hit_latency.real() +
+         to_seconds(gpu.hbm.controller_latency).count() * gpu.clock.boost.count() + gpu.noc.response_latency.real();
+}
+constexpr double kTripsPerRound = 32;  // loads under way at a round's ends are then a small part of it
+
+// Of the lines that kernels like this one leave in the L2, the share that is modified. What is read from the other
+// partition is there twice, at home and as a copy; what is written only at home.
+double written_share(const TileProgram& program, const L2Spec& l2) {
+  const double places_of_read_line = 2 - 1.0 / l2.partitions;
+  double held = 0, written = 0;
   for (const Tensor& tensor : program.tensors) {
-    footprint += tensor.bytes.real();
+    held += tensor.bytes.real() * (tensor.written ? 1 : places_of_read_line);
     if (tensor.written) written += tensor.bytes.real();
   }
-  return footprint > 0 ? written / footprint : 0;
+  return held > 0 ? written / held : 0;
 }
 }  // namespace
 
@@ -51,7 +61,7 @@ GpuCore::GpuCore(const TileProgram& program, const GpuSpec& gpu, const EvaluateO
       crossbar_(gpu.noc),
       resident_(occupancy(program, gpu.sm)),
       slots_(resident_ * gpu.sm_count),
-      scheduler_(program, slots_, !options.exact, options.sampling_tolerance),
+      scheduler_(program, slots_, !options.exact, options.sampling_tolerance, kTripsPerRound * memory_trip(gpu)),
       l2_(shrunk(gpu.l2, scheduler_.played_share()), crossbar_, wheel_, *this),
       next_round_(std::min<std::uint64_t>(slots_, scheduler_.total())) {
   LIGHTCONE_ASSERT(resident_ > 0 && resident_ <= 64);
@@ -75,7 +85,7 @@ void GpuCore::place_tensors() {
     }
     next += (bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
   }
-  l2_.start_with(std::move(warm), (1 - share) * written_share(program_));
+  l2_.start_with(std::move(warm), (1 - share) * written_share(program_, gpu_.l2));
 }
 
 Picoseconds GpuCore::time_of(double core_cycle) const {

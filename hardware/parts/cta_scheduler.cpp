@@ -26,11 +26,14 @@ bool has_flat_loops(const CtaClass& cta_class) {
 }
 }  // namespace
 
-CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance)
+CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance,
+                           double least_window)
     : program_(program),
       slots_(slots),
       sample_(sample),
       tolerance_(tolerance),
+      least_window_(least_window),
+      window_(slots),
       total_(program.cta_count()),
       skip_(program.groups.size(), 0),
       spare_(program.groups.size(), 0),
@@ -40,6 +43,7 @@ CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool
       slot_skipped_(slots, 0) {
   LIGHTCONE_ASSERT(slots > 0);
   slots_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, total_));
+  window_ = slots_;
   next_judgement_ = 2 * std::size_t{slots_};
   for (const CtaClass& c : program.classes) flat_.push_back(has_flat_loops(c) ? 1 : 0);
   if (sample) plan_skips();
@@ -136,10 +140,18 @@ bool CtaScheduler::uneven() const {
   return false;
 }
 
-// A round is as many finished items as there are slots. The kernel is steady when the latest round took the same time
-// per item, after allowing for the items' lengths, as the round before.
+// A round is as many finished items as there are slots, or several times as many where those are over too soon. The
+// kernel is steady when the latest round took the same time per item, after allowing for the items' lengths, as the
+// round before.
 void CtaScheduler::judge() {
-  const std::size_t round = slots_;
+  next_judgement_ = records_.size() + std::max<std::size_t>(slots_ / 2, 1);
+  const auto span = [&](std::size_t items) {
+    return static_cast<double>(records_.back().finished - records_[records_.size() - items].finished);
+  };
+  std::size_t round = slots_;
+  while (2 * round <= records_.size() && span(round) < least_window_) round += slots_;
+  if (2 * round > records_.size()) return;
+  window_ = round;
   const std::size_t last = records_.size() - round;
   const CostModel model = fit(last - round);
   const auto ratio = [&](std::size_t first, std::size_t end) {
@@ -153,7 +165,6 @@ void CtaScheduler::judge() {
   const double change = std::abs(ratio(last, records_.size()) / ratio(last - round, last) - 1);
   // Items of several lengths overlap differently in every round: their scatter is not a drift.
   steady_ = change <= (uneven() ? kUnevenTolerance : 1) * tolerance_;
-  next_judgement_ = records_.size() + std::max<std::size_t>(round / 2, 1);
 }
 
 Extrapolation CtaScheduler::extrapolate(engine::Cycle now) const {
@@ -161,7 +172,7 @@ Extrapolation CtaScheduler::extrapolate(engine::Cycle now) const {
   const std::size_t round = slots_;
   // Equal items: the latest rounds, past the cold start. Items of several lengths: as many as there are, past it too.
   const std::size_t warm =
-      uneven() ? std::min(round, records_.size() / 2) : records_.size() - std::min(2 * round, records_.size());
+      uneven() ? std::min(round, records_.size() / 2) : records_.size() - std::min(2 * window_, records_.size());
   const CostModel model = fit(warm);
   const auto cost = [&](std::uint32_t group) {
     return std::max(1.0, model.fixed + model.per_iteration * length(group));

@@ -37,8 +37,9 @@ struct Extrapolation {
 
 class CtaScheduler {
  public:
-  // `slots`: CTAs that the GPU holds at once.
-  CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance);
+  // `slots`: CTAs that the GPU holds at once. `least_window`: cycles that a round must span to be judged; short items
+  // end and start within one trip to memory, and a few such rounds say nothing about the memory's queues.
+  CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance, double least_window = 0);
 
   [[nodiscard]] std::optional<WorkItem> next();
   void started(std::uint32_t slot, engine::Cycle now);
@@ -82,6 +83,8 @@ class CtaScheduler {
   std::uint32_t slots_;
   bool sample_;
   double tolerance_;
+  double least_window_;
+  std::size_t window_;  // items that were compared last
   std::uint64_t total_ = 0;
   std::uint64_t handed_out_ = 0;
   std::uint32_t group_ = 0;

@@ -85,6 +85,8 @@ const std::vector<Doubling>& doublings() {
 
 TEST_CASE("twice of a resource never slows a kernel") {
   const GpuSpec gpu = eighth(example_h100());
+  Attention full{1, 4, 2, 1024, 1024, 128};
+  full.causal = false;
   struct Case {
     TileProgram kernel;
     double tolerance;  // phases shift against refreshes and row openings by up to 1 %
@@ -95,7 +97,12 @@ TEST_CASE("twice of a resource never slows a kernel") {
       // or fewer turns of the bus and closed rows. Worst seen: 1.6 % (twice the slice write bandwidth).
       {copy_kernel(4 << 20), 0.02},
       {mapped(Gemm{8, 2048, 1024}, gpu), 0.01},
-      {mapped(Attention{1, 4, 2, 1024, 1024, 128}, gpu), 0.01},
+      {mapped(full, gpu), 0.01},
+      // Causal tiles differ in length and a free SM takes the next one: who is free first by a few cycles decides
+      // whether the last tiles pair up well (Graham, Bounds on multiprocessing timing anomalies, 1969). With 1 to 8
+      // stacks this kernel takes 20.7-21.2 us, but 24.0 with 2 and 23.7 with 5, the SMs then being idle for 15 % of the
+      // time instead of 3 %.
+      {mapped(Attention{1, 4, 2, 1024, 1024, 128}, gpu), 0.16},
       {mapped(Norm{NormKind::rms, 256, 2048}, gpu), 0.01}};
   for (const auto& [kernel, tolerance] : cases) {
     const double before = run(kernel, gpu).time.count();
@@ -178,13 +185,9 @@ TEST_CASE("a sampled run is near the whole one") {
       {"gemm", Gemm{2048, 2048, 1024}, 0.02},
       {"gemm, long k", Gemm{1024, 1024, 8192}, 0.02},
       {"weight streaming", Gemm{8, 8192, 4096}, 0.02},
-      // Causal tiles differ in length and the longest start first; the shorter ones left out come out 4 % too long.
-      // Which part of the extrapolation it is has not been isolated: HBM traffic is not (it comes out too low).
-      {"prefill", Attention{2, 8, 2, 1024, 1024, 128}, 0.05},
+      {"prefill", Attention{2, 8, 2, 1024, 1024, 128}, 0.02},
       {"decode", Attention{16, 16, 4, 1, 2048, 128}, 0.02},
-      // 2 % of the rows are played. A round is a few dozen rows, and loads under way at its end count to it: HBM
-      // traffic, which limits this kernel, comes out 16-22 % too high and the time up to 10 %.
-      {"norm", Norm{NormKind::rms, 4096, 4096}, 0.12},
+      {"norm", Norm{NormKind::rms, 4096, 4096}, 0.02},
       {"elementwise", Elementwise{ElementwiseKind::silu_mul, 4096 * 2048}, 0.02},
   };
   for (const GpuSpec& gpu : {eighth(example_h100()), eighth(example_a100())}) {
