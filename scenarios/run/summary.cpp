@@ -31,8 +31,10 @@ std::string memory_text(const RunResult& result) {
 std::string error_text(const RunResult& result) {
   if (!result.expected_error) return "unvalidated: no measured data of this GPU and these operators were compared";
   const ErrorEstimate& error = *result.expected_error;
-  std::string text = fmt::format("{:.1f} % median, {:.1f} % mean absolute error of the time in the validated classes",
-                                 error.median_absolute_percent, error.mean_absolute_percent);
+  std::string text = fmt::format(
+      "{:.1f} % median, {:.1f} % mean absolute error of the time in the validated classes (in-sample: "
+      "calibration used part of the same data)",
+      error.median_absolute_percent, error.mean_absolute_percent);
   const double unvalidated = 1 - result.validated_share;
   if (unvalidated > 0.0005) text += fmt::format("; {:.1f} % of the time is unvalidated", 100 * unvalidated);
   return text;

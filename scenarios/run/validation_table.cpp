@@ -18,6 +18,24 @@ constexpr std::array<const char*, 8> kColumns{"gpu",    "evaluator",      "op", 
 
 std::string evaluator_name(Evaluator evaluator) { return evaluator == Evaluator::cycle ? "cycle" : "analytical"; }
 
+// Data sets name the 8-bit formats by their width and the kernel, and have element-wise kernels in fp16 only: those
+// move the same bytes in either 16-bit format.
+std::string data_set_format(const models::Operator& op) {
+  const NumberFormat format = operator_format(op);
+  if (const auto* gemm = std::get_if<models::Gemm>(&op)) {
+    const bool wide = format == NumberFormat::bf16 || format == NumberFormat::fp16;
+    if (wide && gemm->weight == NumberFormat::int8) return "int8_wo";
+    if (wide && gemm->weight == NumberFormat::int4) return "int4_wo";
+    if (format == NumberFormat::int8) return "int8_sq";
+    if (wide && gemm->weight != format) return "mixed";  // no data set has them
+  }
+  const bool streams = std::holds_alternative<models::Norm>(op) || std::holds_alternative<models::Softmax>(op) ||
+                       std::holds_alternative<models::Elementwise>(op);
+  if (streams && format == NumberFormat::bf16) return "fp16";
+  if (format == NumberFormat::fp8_e4m3 || format == NumberFormat::fp8_e5m2) return "fp8";
+  return std::string(lightcone::name(format));
+}
+
 }  // namespace
 
 ValidationClass validation_class(const models::Operator& op) {
@@ -29,7 +47,7 @@ ValidationClass validation_class(const models::Operator& op) {
   } else if (std::holds_alternative<models::BatchedGemm>(op)) {
     name = "bmm";
   }
-  return {name, std::string(lightcone::name(operator_format(op)))};
+  return {name, data_set_format(op)};
 }
 
 std::string size_region(Seconds time) {
@@ -40,7 +58,7 @@ std::string size_region(Seconds time) {
 }
 
 std::filesystem::path validation_table_file() {
-  return std::filesystem::path(share_folder()) / "scenarios/validate/errors.csv";
+  return std::filesystem::path(share_folder()) / "scenarios/run/validation_table.csv";
 }
 
 ValidationTable ValidationTable::load(const std::filesystem::path& file) {

@@ -15,7 +15,7 @@
 namespace lightcone::scenarios {
 
 // The names that measured data uses: "attention_prefill" and "attention_decode", "rmsnorm", "layernorm", "bmm", else
-// the operator's kind; the number format of the activations.
+// the operator's kind; the number format of the activations, for quantised matrices that of the kernel ("int8_wo").
 struct ValidationClass {
   std::string op;
   std::string format;

@@ -87,6 +87,20 @@ TEST_CASE("what does not fit names the three biggest owners and the bytes over")
   }
 }
 
+TEST_CASE("the committed table is found and has the classes of the shipped models") {
+  const ValidationTable table = ValidationTable::load(validation_table_file());
+  const auto known = [&](const models::Operator& op, double seconds) {
+    return table.find("H100 SXM5 80GB", Evaluator::analytical, validation_class(op), Seconds(seconds)).has_value();
+  };
+  REQUIRE(known(models::Gemm{4096, 4096, 4096}, 200e-6));
+  models::Gemm gemm{4096, 4096, 4096};
+  gemm.activation = gemm.weight = NumberFormat::fp8_e4m3;
+  REQUIRE(known(gemm, 200e-6));
+  REQUIRE(known(models::Norm{models::NormKind::rms, 4096, 4096}, 20e-6));
+  gemm.activation = NumberFormat::bf16;
+  REQUIRE_FALSE(known(gemm, 200e-6));  // nobody measured fp8 weights with bf16 activations
+}
+
 TEST_CASE("the expected error comes from the class's row, else the pass is unvalidated") {
   const test::TemporaryFolder folder;
   const auto file = folder.path() / "table.csv";
