@@ -131,26 +131,11 @@ class Estimate {
     Body body;
     body.cycles = fill + first_wave + std::max(grid.makespan, demand / sms);
     body.serial =
-        std::max(launched * gpu_.launch.cta_dispatch_cycles, serial_atomics() * gpu_.l2.same_address_atomic.real());
+        std::max(launched * gpu_.launch.cta_dispatch_cycles, work_.shared_signals * gpu_.l2.same_address_atomic.real());
     body.launch = std::min(std::max(body.cycles, body.serial), first_wave + start_up);
     const double used = std::min<double>(grid.busy / (static_cast<double>(slots_) * grid.makespan), 1);
     body.active_sms = std::min(sms, static_cast<double>(ctas_)) * (grid.makespan > 0 ? used : 1);
     return body;
-  }
-
-  // Signals of all CTAs to a counter that they share.
-  [[nodiscard]] double serial_atomics() const {
-    double sum = 0;
-    for (const CtaGroup& group : program_.groups) {
-      for (const Role& role : program_.classes[group.cta_class].roles) {
-        const auto shared = std::count_if(role.ops.begin(), role.ops.end(), [](const Op& op) {
-          const Signal* signal = std::get_if<Signal>(&op);
-          return signal != nullptr && signal->counter_var == Var::none;
-        });
-        sum += static_cast<double>(shared) * static_cast<double>(group.count());
-      }
-    }
-    return sum;
   }
 
   Hertz clock(const WorkCounters& work, const Body& body, Seconds memory, Seconds overhead) const {
@@ -255,7 +240,7 @@ SmView sm_view(const TileProgram& program, const GpuSpec& gpu, const Traffic& tr
   view.store_bytes_per_clock = std::min(noc.sm_write_bytes_per_clock, view.l2_write_bytes_per_clock);
   // Half of the lines are in the far partition: half of two extra hops and of a second slice.
   const double far = gpu.l2.partitions > 1 ? noc.far_latency.real() + gpu.l2.hit_latency.real() / 2 : 0;
-  view.l2_latency = (noc.request_latency + noc.response_latency + gpu.l2.hit_latency).real() + far;
+  view.l2_latency = gpu.near_l2_latency().real() + far;
   view.store_latency = view.l2_latency;
   const HbmTiming& t = gpu.hbm.timing;
   const double dram = (t.nRCDRD + t.nCL + t.nBL) * to_seconds(t.tCK).count();

@@ -60,7 +60,7 @@ Played whole_kernel(GpuCore& core, const TileProgram& program, const GpuSpec& gp
   const bool two_rounds = rounds.size() >= 2;
   const CoreSnapshot& last = two_rounds ? rounds.back() : seen;
   const CoreSnapshot before = two_rounds ? rounds[(rounds.size() - 1) / 2] : CoreSnapshot{};
-  // The rest, in units of the last round: from the items that are still to be loaded for.
+  // The rest, in units of the second half of the rounds: from the items that are still to be loaded for.
   const ProgramTotals exact = totals(program);
   const double round_bytes = last.loaded_bytes + last.stored_bytes - before.loaded_bytes - before.stored_bytes;
   const double all_bytes = exact.loaded.real() + exact.stored.real();
@@ -169,12 +169,12 @@ Hertz clock_under_power(const GpuSpec& gpu, const WorkCounters& work, const Form
 
 }  // namespace
 
-KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& base, const EvaluateOptions& options) {
-  const std::optional<GpuSpec> light = without_tensor_load(program, base);
-  const GpuSpec& gpu = light ? *light : base;
+KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& rated, const EvaluateOptions& options) {
+  const std::optional<GpuSpec> light = without_tensor_load(program, rated);
+  const GpuSpec& gpu = light ? *light : rated;
   if (occupancy(program, gpu.sm) == 0) throw ConfigError(program.name + ": one CTA does not fit an SM of " + gpu.name);
   // The governor's clock is a fixed point; the closed form starts it near its end, the simulation corrects the rest.
-  const KernelResult closed_form = evaluate_analytical(program, base, options);
+  const KernelResult closed_form = evaluate_analytical(program, gpu, options);
   const Hertz clock = closed_form.clock;
 
   GpuCore core(program, gpu, options);

@@ -35,8 +35,8 @@ L2Spec shrunk(L2Spec spec, double played_share) {
 
 // Core cycles of a load that misses the L2, when nothing else is under way.
 double memory_trip(const GpuSpec& gpu) {
-  return gpu.sm.l1_latency.real() + gpu.noc.request_latency.real() + gpu.l2.hit_latency.real() +
-         to_seconds(gpu.hbm.controller_latency).count() * gpu.clock.boost.count() + gpu.noc.response_latency.real();
+  return (gpu.sm.l1_latency + gpu.near_l2_latency()).real() +
+         to_seconds(gpu.hbm.controller_latency).count() * gpu.clock.boost.count();
 }
 constexpr double kTripsPerRound = 32;  // loads under way at a round's ends are then a small part of it
 

@@ -166,6 +166,9 @@ class Summarizer {
   void operator()(const SharedAccess& op) {
     work_->other_shared_bytes += static_cast<double>(op.read_bytes + op.write_bytes) * runs_;
   }
+  void operator()(const Signal& op) {
+    if (op.counter_var == Var::none) summary_.shared_signals += runs_;
+  }
   template <class Other>
   void operator()(const Other&) {}
 

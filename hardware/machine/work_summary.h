@@ -54,6 +54,7 @@ struct WorkSummary {
   Flops useful, vector_flops;
   std::uint64_t sfu_ops = 0;
   std::uint64_t ctas = 0;
+  double shared_signals = 0;  // of all CTAs, to counters that they share: atomics on one address
   std::vector<GroupWork> groups;
   // Accesses of class c, in the order of its loads and stores over its roles' operations.
   std::vector<std::vector<Access>> accesses;

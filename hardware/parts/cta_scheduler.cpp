@@ -11,6 +11,7 @@
 namespace lightcone::hardware {
 
 namespace {
+// Times the tolerance, where items differ in length.
 constexpr double kUnevenTolerance = 4;
 
 // Loops of one level only, so that every role of the class can leave out the same number of iterations.
@@ -33,7 +34,6 @@ CtaScheduler::CtaScheduler(const TileProgram& program, std::uint32_t slots, bool
       sample_(sample),
       tolerance_(tolerance),
       least_window_(least_window),
-      window_(slots),
       total_(program.cta_count()),
       skip_(program.groups.size(), 0),
       spare_(program.groups.size(), 0),

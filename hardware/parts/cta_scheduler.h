@@ -39,7 +39,7 @@ class CtaScheduler {
  public:
   // `slots`: CTAs that the GPU holds at once. `least_window`: cycles that a round must span to be judged; short items
   // end and start within one trip to memory, and a few such rounds say nothing about the memory's queues.
-  CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance, double least_window = 0);
+  CtaScheduler(const TileProgram& program, std::uint32_t slots, bool sample, double tolerance, double least_window);
 
   [[nodiscard]] std::optional<WorkItem> next();
   void started(std::uint32_t slot, engine::Cycle now);
@@ -84,7 +84,7 @@ class CtaScheduler {
   bool sample_;
   double tolerance_;
   double least_window_;
-  std::size_t window_;  // items that were compared last
+  std::size_t window_ = 0;  // items that were compared last
   std::uint64_t total_ = 0;
   std::uint64_t handed_out_ = 0;
   std::uint32_t group_ = 0;

@@ -239,8 +239,9 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   ++counter.value;
   // Atomics on one address follow each other at their slice.
   const double arrived = static_cast<double>(now) + gpu_.crossbar.request_latency();
-  const double visible = std::max(arrived, counter.free) + gpu_.gpu.l2.hit_latency.real();
-  counter.free = std::max(arrived, counter.free) + gpu_.gpu.l2.same_address_atomic.real();
+  const double taken = std::max(arrived, counter.free);
+  const double visible = taken + gpu_.gpu.l2.hit_latency.real();
+  counter.free = taken + gpu_.gpu.l2.same_address_atomic.real();
   auto& waiters = counter.waiters;
   for (std::size_t i = 0; i < waiters.size();) {
     if (waiters[i].count > counter.value) {

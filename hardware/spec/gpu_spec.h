@@ -35,6 +35,11 @@ struct TensorRates {
   Cycles latency;               // from the last operand to a usable accumulator
   double issue_efficiency = 1;  // fraction of the peak that back-to-back matrix instructions reach
   double special_hold = 0;      // part of a matrix instruction's time in which the special-function lanes stand still
+
+  [[nodiscard]] bool has(NumberFormat format) const {
+    const auto rate = flops_per_clock.find(format);
+    return rate != flops_per_clock.end() && rate->second > 0;
+  }
 };
 
 struct CopyEngineSpec {  // TMA (Hopper on) or, without one, the cp.async path of the LSU (Ampere)
@@ -165,6 +170,9 @@ struct GpuSpec {
   LaunchSpec launch;
   PowerSpec power;
   std::vector<ParameterSource> sources;
+
+  // From an SM through the crossbar to a slice of its own partition and back, a hit, without queues.
+  [[nodiscard]] Cycles near_l2_latency() const { return noc.request_latency + l2.hit_latency + noc.response_latency; }
 };
 
 struct MachineSpec {

@@ -75,7 +75,7 @@ TileProgram AttentionLayout::start(const std::string& kernel) const {
                   op_.causal ? "_causal" : "", window_ > 0 ? "_window" : "", plan_.packed ? "_packed" : "",
                   plan_.splits > 1 ? fmt::format("_split{}", plan_.splits) : "");
   program.tensors = tensors_;
-  program.shared_memory_per_cta = Bytes(shared_bytes());
+  program.shared_memory_per_cta = shared_memory(plan_);
   return program;
 }
 
@@ -318,11 +318,6 @@ std::vector<Op> AttentionLayout::finish(std::uint32_t share, std::uint32_t share
 
 Delay AttentionLayout::set_up() const {
   return {(plan_.mma_sync ? kSynchronousSetUpCycles : kSetUpCycles) + (op_.paged ? kBlockTableCycles : 0)};
-}
-
-std::uint64_t AttentionLayout::shared_bytes() const {
-  const std::uint64_t row = storage(plan_.multiply, plan_.head_dim).count();
-  return plan_.rows * row + (plan_.transposes_v ? 3ull : 2ull) * plan_.stages * plan_.columns * row;
 }
 
 TileProgram AttentionLayout::idle_combine() const {

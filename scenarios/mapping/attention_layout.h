@@ -53,7 +53,6 @@ class AttentionLayout {
   // Address set-up of a work item: scheduler, and the block table of a paged cache.
   [[nodiscard]] hardware::Delay set_up() const;
 
-  [[nodiscard]] std::uint64_t shared_bytes() const;
   // The kernel that merges the partial results of split keys; it only looks at the number of parts where that is one.
   [[nodiscard]] hardware::TileProgram combine() const;
 

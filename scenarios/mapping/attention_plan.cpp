@@ -88,16 +88,11 @@ const TileRow& row_for(const TileRow (&rows)[n], std::uint64_t head_dim) {
   throw ConfigError("attention: head_dim " + std::to_string(head_dim) + " is too wide; kernels go up to 256");
 }
 
-bool has_rate(const GpuSpec& gpu, NumberFormat format) {
-  const auto rate = gpu.sm.tensor.flops_per_clock.find(format);
-  return rate != gpu.sm.tensor.flops_per_clock.end() && rate->second > 0;
-}
-
 // fp8 caches are multiplied in fp8 where the tensor core does (the kernel takes quantised queries), else widened.
 NumberFormat multiply_format(const models::Attention& op, const GpuSpec& gpu) {
   const bool narrow = op.kv == NumberFormat::fp8_e4m3 || op.kv == NumberFormat::fp8_e5m2;
-  if (narrow && has_rate(gpu, op.kv)) return op.kv;
-  if (has_rate(gpu, op.activation)) return op.activation;
+  if (narrow && gpu.sm.tensor.has(op.kv)) return op.kv;
+  if (gpu.sm.tensor.has(op.activation)) return op.activation;
   throw ConfigError(gpu.name + " has no tensor-core rate for attention in " + std::string(name(op.activation)));
 }
 
@@ -144,16 +139,9 @@ bool packs(const models::Attention& op, bool few_queries, Family family, const G
 }
 
 void shrink_to_fit(AttentionPlan& plan, const GpuSpec& gpu) {
-  const std::uint64_t row = storage(plan.multiply, plan.head_dim).count();
-  const std::uint64_t buffers = plan.transposes_v ? 3 : 2;
-  const auto bytes = [&] { return plan.rows * row + buffers * plan.stages * plan.columns * row; };
-  while (plan.columns > 16 && bytes() > gpu.sm.shared_memory_per_cta.count()) plan.columns -= 16;
-  if (bytes() > gpu.sm.shared_memory_per_cta.count())
+  while (plan.columns > 16 && shared_memory(plan) > gpu.sm.shared_memory_per_cta) plan.columns -= 16;
+  if (shared_memory(plan) > gpu.sm.shared_memory_per_cta)
     throw ConfigError(gpu.name + ": no attention tile fits its shared memory");
-}
-
-std::uint32_t rows_per_share(const GpuSpec& gpu) {
-  return gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 ? 128 : 64;
 }
 
 // FlashAttention-3 over sequences of different lengths: the host bounds the number of parts as if there were one
@@ -171,6 +159,16 @@ void deal_to_sms(AttentionPlan& plan, const models::Attention& op, std::uint64_t
 }
 
 }  // namespace
+
+Bytes shared_memory(const AttentionPlan& plan) {
+  const std::uint64_t row = storage(plan.multiply, plan.head_dim).count();
+  const std::uint64_t rings = plan.transposes_v ? 3 : 2;
+  return Bytes((plan.rows + rings * plan.stages * plan.columns) * row);
+}
+
+std::uint32_t rows_per_share(const GpuSpec& gpu) {
+  return gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 ? 128 : 64;
+}
 
 std::uint32_t split_heuristic(std::uint64_t tiles, std::uint64_t slots, std::uint64_t key_blocks, SplitRule rule) {
   constexpr std::uint64_t kMostSplits = 128;
@@ -224,19 +222,19 @@ AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, Ke
   const std::uint64_t rows = op.q_len * (plan.packed ? group : 1);
   if (kernel == Family::fused_mha && plan.mma_sync) plan.rows = 64;
   if (few_queries && kernel == Family::fused_mha && plan.mma_sync) {
-    plan.columns = op.head_dim <= 64 ? 256 : (op.head_dim <= 128 ? 128 : 64);
-    plan.warps = 4;
+    const TileRow& split = row_for(kFlash2Split, op.head_dim);
+    plan.columns = columns(split, op);
+    plan.warps = split.warps;
   }
   // A single consumer warpgroup where its 64 rows hold all (heuristics.h, use_one_mma_wg): 16-bit, head_dim 128 only.
-  const bool one_warpgroup = kernel == Family::flash_3 && hopper && unequal_lengths
-                                 ? plan.head_dim == 128 && info(plan.multiply).bits == 16
-                                 : true;
+  const bool dealt = kernel == Family::flash_3 && hopper && unequal_lengths;
+  const bool one_warpgroup = !dealt || (plan.head_dim == 128 && info(plan.multiply).bits == 16);
   if (few_queries && one_warpgroup && (kernel == Family::flash_3 || (kernel == Family::fused_mha && !plan.mma_sync))) {
     plan.rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(round_up(rows, rows_per_share(gpu)), plan.rows));
     plan.warps = plan.rows / rows_per_share(gpu) * 4;
   }
   shrink_to_fit(plan, gpu);
-  if (kernel == Family::flash_3_sync || (kernel == Family::flash_3 && hopper && unequal_lengths)) {
+  if (dealt || kernel == Family::flash_3_sync) {
     deal_to_sms(plan, op, group, gpu);
     if (kernel == Family::flash_3_sync && plan.most_splits > 1) {
       const TileRow& split = row_for(kFlash3SyncSplit, op.head_dim);

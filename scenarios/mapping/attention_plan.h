@@ -32,6 +32,12 @@ struct AttentionPlan {
   NumberFormat multiply = NumberFormat::bf16;
 };
 
+// Shared memory of a CTA: a tile of Q and the rings of K, V and, where it is turned around, V once more.
+Bytes shared_memory(const AttentionPlan& plan);
+
+// Query rows of one matrix instruction: what a warpgroup takes of a tile.
+std::uint32_t rows_per_share(const hardware::GpuSpec& gpu);
+
 // Throws ConfigError when no kernel of the library takes the shape.
 AttentionPlan plan_attention(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);
 

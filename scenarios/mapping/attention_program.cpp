@@ -15,10 +15,6 @@ namespace {
 // Pipes of a CTA, in the order in which they are declared.
 constexpr std::uint8_t kK = 0, kV = 1, kQ = 2, kTurned = 3;
 
-std::uint32_t rows_per_share(const GpuSpec& gpu) {
-  return gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 ? 128 : 64;
-}
-
 Role producer_role(const AttentionLayout& layout, bool packed) {
   Role role{"producer", 1, {}};
   append(role.ops, layout.set_up());

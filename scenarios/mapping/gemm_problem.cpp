@@ -12,11 +12,6 @@ namespace {
 using hardware::GpuSpec;
 using hardware::Residency;
 
-bool has_rate(const GpuSpec& gpu, NumberFormat format) {
-  const auto rate = gpu.sm.tensor.flops_per_clock.find(format);
-  return rate != gpu.sm.tensor.flops_per_clock.end() && rate->second > 0;
-}
-
 bool is_fp8(NumberFormat format) { return format == NumberFormat::fp8_e4m3 || format == NumberFormat::fp8_e5m2; }
 
 // The operand format of the multiply: the common one, or the wider of the two, which the kernel converts to.
@@ -27,12 +22,12 @@ NumberFormat multiply_format(NumberFormat activation, NumberFormat weight) {
 void choose_arithmetic(GemmProblem& problem, const GpuSpec& gpu) {
   problem.multiply = multiply_format(problem.activation.format, problem.weight.format);
   const bool sixteen_bit = info(problem.activation.format).bits == 16;
-  if (sixteen_bit && is_fp8(problem.weight.format) && has_rate(gpu, problem.weight.format)) {
+  if (sixteen_bit && is_fp8(problem.weight.format) && gpu.sm.tensor.has(problem.weight.format)) {
     problem.multiply = problem.weight.format;
     problem.quantise_activation = true;
   }
-  problem.on_fp32_lanes = problem.multiply == NumberFormat::fp32 && !has_rate(gpu, NumberFormat::fp32);
-  if (problem.on_fp32_lanes || has_rate(gpu, problem.multiply)) return;
+  problem.on_fp32_lanes = problem.multiply == NumberFormat::fp32 && !gpu.sm.tensor.has(NumberFormat::fp32);
+  if (problem.on_fp32_lanes || gpu.sm.tensor.has(problem.multiply)) return;
   throw ConfigError(
       fmt::format("{} has no tensor-core rate for {} (activations {}, weights {}); formats with a rate: {}", gpu.name,
                   name(problem.multiply), name(problem.activation.format), name(problem.weight.format), [&] {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "sim/base/checked.h"
 
@@ -28,17 +29,11 @@ struct Shape {
 // wave quantisation on this generation.
 std::vector<Shape> wgmma_shapes(GemmTileList list) {
   std::vector<Shape> shapes;
-  if (list == GemmTileList::powers_of_two) {
-    for (const std::uint32_t columns : {256, 128, 64, 32, 16}) {
-      if (columns <= 128) shapes.push_back({256, columns, 8, 1});
-      shapes.push_back({128, columns, 8, 1});
-      shapes.push_back({64, columns, 4, 1});
-    }
-    return shapes;
-  }
+  const bool fine = list == GemmTileList::fine;
   for (std::uint32_t columns = 256; columns >= 16; columns -= 16) {
+    if (!fine && !std::has_single_bit(columns)) continue;
     if (columns <= 128) shapes.push_back({256, columns, 8, 1});
-    if (columns <= 192) shapes.push_back({192, columns, 12, 1});
+    if (fine && columns <= 192) shapes.push_back({192, columns, 12, 1});
     shapes.push_back({128, columns, 8, 1});
     shapes.push_back({64, columns, 4, 1});
   }

@@ -65,8 +65,8 @@ TEST_CASE("matrix instructions hold the special-function lanes back, and nothing
   const Attention prefill{1, 32, 32, 2048, 2048, 64, false};
   const TileProgram kernel = scenarios::map_operator(prefill, free).kernels.front();
   const KernelResult fast = evaluate_analytical(kernel, free), slow = evaluate_analytical(kernel, held);
-  const auto fast_cycle = lightcone::hardware::testing::simulate(kernel, free);
-  const auto slow_cycle = lightcone::hardware::testing::simulate(kernel, held);
+  const auto fast_cycle = testing::simulate(kernel, free);
+  const auto slow_cycle = testing::simulate(kernel, held);
   REQUIRE((fast_cycle && slow_cycle));
   // Then products and exponentials take turns: neither evaluator is faster than their sum.
   const double flops = static_cast<double>(slow.work.mma_executed.count());
@@ -80,6 +80,5 @@ TEST_CASE("matrix instructions hold the special-function lanes back, and nothing
 
   const TileProgram gemm = scenarios::map_operator(Gemm{2048, 2048, 2048}, free).kernels.front();
   REQUIRE(evaluate_analytical(gemm, held).time.count() == evaluate_analytical(gemm, free).time.count());
-  REQUIRE(lightcone::hardware::testing::simulate(gemm, held)->time.count() ==
-          lightcone::hardware::testing::simulate(gemm, free)->time.count());
+  REQUIRE(testing::simulate(gemm, held)->time.count() == testing::simulate(gemm, free)->time.count());
 }

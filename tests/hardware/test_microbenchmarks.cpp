@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The catalog's machines under the memory microbenchmarks by which GPUs are measured, at cycle fidelity: the order and
 // the limits that hold by construction, and, where measurements are at hand, the published figures.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
