@@ -3,10 +3,8 @@
 
 #include <fmt/core.h>
 
-#include <iterator>
 #include <limits>
 
-#include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/gemm_program.h"
 #include "sim/base/error.h"
 
@@ -35,12 +33,6 @@ KernelSequence choose_gemm(const GemmProblem& problem, const GpuSpec& gpu, const
   if (chosen.kernels.empty()) throw ConfigError(gpu.name + ": no GEMM kernel fits one of its SMs");
   chosen.note =
       fmt::format("{} {} of {} plans, {:.2f} us predicted", problem.kind, chosen_name, plans.size(), best * 1e6);
-  if (problem.quantise_activation) {
-    const models::Elementwise quantise{models::ElementwiseKind::quantize, problem.batch * problem.m * problem.k,
-                                       problem.activation.format, problem.multiply};
-    chosen.kernels.insert(chosen.kernels.begin(), elementwise_program(quantise, gpu, options.library));
-    chosen.note += "; activations quantised to " + std::string(name(problem.multiply)) + " first";
-  }
   return chosen;
 }
 

@@ -47,7 +47,6 @@ std::uint64_t view_bytes(const MatrixView& view) { return view.rows * view.pitch
 
 GemmLayout::GemmLayout(const GemmProblem& problem, const GemmPlan& plan, const GpuSpec& gpu)
     : problem_(problem), plan_(plan), generation_(gpu.sm.tensor.generation), sm_count_(gpu.sm_count) {
-  if (problem_.quantise_activation) problem_.activation.format = problem_.multiply;
   const GemmTile& tile = plan_.tile;
   step_ = tile.step_bytes * 8 / info(problem_.multiply).bits;
   steps_ = ceil_div(problem_.k, step_);

@@ -3,6 +3,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -12,20 +17,40 @@ namespace {
 using hardware::GpuSpec;
 using hardware::Residency;
 
-bool is_fp8(NumberFormat format) { return format == NumberFormat::fp8_e4m3 || format == NumberFormat::fp8_e5m2; }
+constexpr std::array kWide{NumberFormat::bf16, NumberFormat::fp16};
+constexpr std::array kFp8{NumberFormat::fp8_e4m3, NumberFormat::fp8_e5m2};
+// What weight-only kernels convert to 16 bits in registers: Marlin (vLLM) and fpA_intB (TensorRT-LLM).
+constexpr std::array kWeightOnly{NumberFormat::int8,     NumberFormat::int4,  NumberFormat::fp8_e4m3,
+                                 NumberFormat::fp8_e5m2, NumberFormat::mxfp4, NumberFormat::nvfp4};
 
-// The operand format of the multiply: the common one, or the wider of the two, which the kernel converts to.
-NumberFormat multiply_format(NumberFormat activation, NumberFormat weight) {
-  return info(weight).bits > info(activation).bits ? weight : activation;
+template <std::size_t N>
+bool is_one_of(const std::array<NumberFormat, N>& formats, NumberFormat format) {
+  return std::find(formats.begin(), formats.end(), format) != formats.end();
+}
+
+// The operand format of the multiply, for the pairs that have kernels.
+std::optional<NumberFormat> multiply_format(NumberFormat activation, NumberFormat weight) {
+  if (activation == weight) return activation;
+  if (is_one_of(kWide, activation) && is_one_of(kWeightOnly, weight)) return activation;
+  if (is_one_of(kFp8, activation) && is_one_of(kFp8, weight)) return activation;  // one rate for every pair of them
+  return std::nullopt;
+}
+
+std::string allowed_pairs() {
+  std::string weights;
+  for (const NumberFormat format : kWeightOnly) weights += (weights.empty() ? "" : ", ") + std::string(name(format));
+  return "the same format for both; bf16 or fp16 activations with weights in " + weights +
+         " (converted in the kernel); any two of fp8_e4m3 and fp8_e5m2. For a product of narrow numbers "
+         "(W8A8) give the activations the format of the weights";
 }
 
 void choose_arithmetic(GemmProblem& problem, const GpuSpec& gpu) {
-  problem.multiply = multiply_format(problem.activation.format, problem.weight.format);
-  const bool sixteen_bit = info(problem.activation.format).bits == 16;
-  if (sixteen_bit && is_fp8(problem.weight.format) && gpu.sm.tensor.has(problem.weight.format)) {
-    problem.multiply = problem.weight.format;
-    problem.quantise_activation = true;
+  const auto multiply = multiply_format(problem.activation.format, problem.weight.format);
+  if (!multiply) {
+    throw ConfigError(fmt::format("no kernel multiplies {} activations by {} weights; allowed: {}",
+                                  name(problem.activation.format), name(problem.weight.format), allowed_pairs()));
   }
+  problem.multiply = *multiply;
   problem.on_fp32_lanes = problem.multiply == NumberFormat::fp32 && !gpu.sm.tensor.has(NumberFormat::fp32);
   if (problem.on_fp32_lanes || gpu.sm.tensor.has(problem.multiply)) return;
   throw ConfigError(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A matrix product as its kernels see it: sizes, operand formats as stored, and the format in which the tensor core
-// multiplies. Decides which product runs as which: equal formats directly, narrow weights dequantised in the kernel,
-// fp8 weights with 16-bit activations after a quantisation pass, fp32 on the FP32 lanes.
+// multiplies. Decides which product runs as which: equal formats directly, narrow weights under 16-bit activations
+// converted in the kernel, fp32 on the FP32 lanes. Activations that are quantised first are an operator of their own.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +26,13 @@ struct GemmProblem {
   NumberFormat output = NumberFormat::bf16;
   NumberFormat multiply = NumberFormat::bf16;  // operand format of the multiply instruction
   bool bias = false;
-  bool quantise_activation = false;  // a kernel before the product writes the activations in `multiply`
-  bool on_fp32_lanes = false;        // no tensor-core rate for plain fp32: FFMA instructions
+  bool on_fp32_lanes = false;  // no tensor-core rate for plain fp32: FFMA instructions
 
   // The weights are stored narrower than they are multiplied: the kernel converts them on the way.
   [[nodiscard]] bool dequantises() const { return info(weight.format).bits < info(multiply).bits; }
 };
 
-// Throw ConfigError when the GPU has no rate for the formats.
+// Throw ConfigError when no kernel multiplies the pair of formats (it names those that are), or the GPU has no rate.
 GemmProblem gemm_problem(const models::Gemm& op, const hardware::GpuSpec& gpu);
 GemmProblem gemm_problem(const models::BatchedGemm& op, const hardware::GpuSpec& gpu);
 

@@ -155,11 +155,10 @@ bool split_helps(const GemmProblem& problem, const GemmTile& tile, std::uint32_t
 
 std::uint64_t stage_bytes(const GemmProblem& problem, const GemmTile& tile) {
   const std::uint64_t step = tile.step_bytes * 8 / info(problem.multiply).bits;
-  const NumberFormat activation = problem.quantise_activation ? problem.multiply : problem.activation.format;
   const std::uint64_t weight_rows = tile.swapped ? tile.rows : tile.columns;
   const std::uint64_t activation_rows = tile.swapped ? tile.columns : tile.rows;
   return weight_rows * storage(problem.weight.format, step).count() +
-         activation_rows * storage(activation, step).count();
+         activation_rows * storage(problem.activation.format, step).count();
 }
 
 std::uint64_t epilogue_bytes(const GemmProblem& problem, const GemmTile& tile) {

@@ -37,6 +37,7 @@ void write(const OperatorRow& from, run::OperatorRow& to) {
   to.set_bytes(from.bytes.count());
   to.set_hbm_bytes(from.hbm_bytes.count());
   to.set_peak_s(from.peak_seconds);
+  to.set_multiply_format(from.multiply_format);
   to.set_energy_j(from.energy.count());
   to.set_clock_hz(from.clock.count());
   if (from.expected_error) write(*from.expected_error, *to.mutable_expected_error());
@@ -62,6 +63,7 @@ OperatorRow read(const run::OperatorRow& from) {
   to.bytes = Bytes(from.bytes());
   to.hbm_bytes = Bytes(from.hbm_bytes());
   to.peak_seconds = from.peak_s();
+  to.multiply_format = from.multiply_format();
   to.energy = Joules(from.energy_j());
   to.clock = Hertz(from.clock_hz());
   if (from.has_expected_error()) to.expected_error = read(from.expected_error());

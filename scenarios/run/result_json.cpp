@@ -27,6 +27,7 @@ Json operator_json(const OperatorRow& row) {
               {"repeat", row.repeat},
               {"kind", row.kind},
               {"format", row.format},
+              {"multiply_format", row.multiply_format},
               {"time_us", row.time.count() * 1e6},
               {"launch_us", row.launch.count() * 1e6},
               {"bound_by", row.bound_by},

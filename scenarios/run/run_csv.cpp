@@ -50,7 +50,7 @@ Cells energy_cells(const EnergyBreakdown& e) {
 }  // namespace
 
 std::string operators_csv(const RunResult& result) {
-  Cells titles{"section", "operator",           "repeat",  "kind", "format", "time_us", "total_us",
+  Cells titles{"section", "operator",           "repeat",  "kind", "format", "multiply_format", "time_us", "total_us",
                "share",   "launch_overhead_us", "bound_by"};
   append(titles, reason_titles("_us"));
   append(titles, {"matrix_flops", "vector_flops", "bytes", "hbm_bytes", "tflops_per_s", "gigabytes_per_s",
@@ -58,15 +58,11 @@ std::string operators_csv(const RunResult& result) {
   std::string csv = csv_line(titles);
   for (const OperatorRow& row : result.operators) {
     const double share = result.latency.count() > 0 ? row.total_seconds() / result.latency.count() : 0;
-    Cells cells{row.section,
-                row.name,
-                number(row.repeat),
-                row.kind,
-                row.format,
-                us(row.time),
-                number(row.total_seconds() * 1e6),
-                number(share),
-                us(row.launch),
+    Cells cells{row.section,        row.name,
+                number(row.repeat), row.kind,
+                row.format,         row.multiply_format,
+                us(row.time),       number(row.total_seconds() * 1e6),
+                number(share),      us(row.launch),
                 row.bound_by};
     for (const double seconds : row.reason_seconds) cells.push_back(number(seconds * 1e6));
     std::string kernels;

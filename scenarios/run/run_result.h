@@ -37,6 +37,7 @@ struct OperatorRow {
   std::uint64_t repeat = 1;
   std::string kind;                  // models::kind_name
   std::string format;                // of the activations
+  std::string multiply_format;       // of the matrix instructions; empty without matrix FLOPs
   std::string note;                  // what the mapping chose
   std::vector<std::size_t> kernels;  // indices into RunResult::kernels, in launch order
   Seconds time;                      // launches included
@@ -47,7 +48,7 @@ struct OperatorRow {
   Flops vector_flops;                                      // by the operator's formula
   Bytes bytes;                                             // compulsory: every input and output once
   Bytes hbm_bytes;                                         // moved to and from HBM by the kernels
-  double peak_seconds = 0;  // matrix_flops at the peak of their format and the boost clock
+  double peak_seconds = 0;  // matrix_flops at the peak of `multiply_format` and the boost clock
   Joules energy;
   Hertz clock;                                  // time-weighted over its kernels
   std::optional<ErrorEstimate> expected_error;  // absent: unvalidated
@@ -100,7 +101,7 @@ struct RunResult {
   double joules_per_token = 0;
   Watts mean_power;
   Hertz mean_clock, boost_clock;
-  std::vector<FormatPeak> peaks;  // of the formats of operators with matrix FLOPs, by name
+  std::vector<FormatPeak> peaks;  // of the formats in which matrices are multiplied, by name
   BytesPerSecond hbm_peak;
   std::vector<MemoryOwner> memory;  // largest first
   Bytes memory_capacity;

@@ -12,19 +12,12 @@
 namespace lightcone::scenarios {
 namespace {
 
-// Matrix FLOPs per second at the boost clock: tensor cores, or the FP32 lanes for a format they do not take.
-double peak_flops_per_second(const hardware::GpuSpec& gpu, NumberFormat format) {
-  const auto rate = gpu.sm.tensor.flops_per_clock.find(format);
-  const double per_clock = rate != gpu.sm.tensor.flops_per_clock.end() ? rate->second : 2 * gpu.sm.fp32_lanes;
-  return per_clock * gpu.sm_count * gpu.clock.boost.count();
-}
-
-std::vector<FormatPeak> peaks_of(const PassInput& input) {
+std::vector<FormatPeak> peaks_of(const std::vector<MappedOperator>& mapped, const hardware::GpuSpec& gpu) {
   std::map<std::string, FlopsPerSecond> by_name;
-  for (const OperatorNode& node : input.nodes) {
-    if (models::cost(node.op).matrix_flops.count() == 0) continue;
-    const NumberFormat format = operator_format(node.op);
-    by_name[std::string(lightcone::name(format))] = FlopsPerSecond(peak_flops_per_second(input.gpu, format));
+  for (const MappedOperator& entry : mapped) {
+    if (models::cost(entry.node.op).matrix_flops.count() == 0) continue;
+    const MatrixPeak peak = matrix_peak(entry.sequence, gpu);
+    by_name[std::string(lightcone::name(peak.format))] = peak.rate;
   }
   std::vector<FormatPeak> peaks;
   for (const auto& [format, rate] : by_name) peaks.push_back({format, rate});
@@ -86,7 +79,11 @@ OperatorRow describe(const MappedOperator& mapped, const hardware::GpuSpec& gpu)
   row.matrix_flops = cost.matrix_flops;
   row.vector_flops = cost.vector_flops;
   row.bytes = cost.bytes();
-  row.peak_seconds = cost.matrix_flops.real() / peak_flops_per_second(gpu, operator_format(node.op));
+  if (cost.matrix_flops.count() > 0) {
+    const MatrixPeak peak = matrix_peak(mapped.sequence, gpu);
+    row.multiply_format = lightcone::name(peak.format);
+    row.peak_seconds = cost.matrix_flops.real() / peak.rate.count();
+  }
   return row;
 }
 
@@ -220,7 +217,7 @@ RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperato
   if (!failures.empty()) throw RunError("kernels without a result:" + failures);
   result.boost_clock = input.gpu.clock.boost;
   result.hbm_peak = input.gpu.hbm.peak();
-  result.peaks = peaks_of(input);
+  result.peaks = peaks_of(mapped, input.gpu);
   result.memory = input.memory;
   std::stable_sort(result.memory.begin(), result.memory.end(),
                    [](const MemoryOwner& a, const MemoryOwner& b) { return a.bytes > b.bytes; });

@@ -76,7 +76,9 @@ inline Example example() {
   norm.rows = 10;
   norm.columns = 100;
   e.input.nodes = {{"up", "layer", 4, gemm}, {"norm", "layer", 4, norm}, {"head", "final", 1, gemm}};
-  const hardware::TileProgram a = named_program("gemm_a"), b = named_program("norm_bb");
+  hardware::TileProgram a = named_program("gemm_a");
+  a.classes = {{"tile", {{"math", 4, {hardware::Mma{}}}}, {}}};  // a matrix instruction in bf16
+  const hardware::TileProgram b = named_program("norm_bb");
   e.mapped = {
       {e.input.nodes[0], {{a}, "tile a"}}, {e.input.nodes[1], {{b, b}, ""}}, {e.input.nodes[2], {{a}, "tile a"}}};
   const KernelResult ra = kernel("gemm_a", 100, {80, 0, 0, 0, 0, 0, 20, 0, 0, 0, 0}, 1000000);

@@ -111,8 +111,42 @@ TEST_CASE("batched, biased, mixed-format and fp32 products") {
   }
   REQUIRE_THROWS_AS(gemm_problem(models::Gemm{16, 16, 16, NumberFormat::fp8_e4m3, NumberFormat::fp8_e4m3}, ampere()),
                     ConfigError);
-  REQUIRE(
-      gemm_problem(models::Gemm{16, 16, 16, NumberFormat::bf16, NumberFormat::fp8_e4m3}, hopper()).quantise_activation);
+}
+
+TEST_CASE("pairs of formats: those with kernels multiply in the activations' format, the rest are refused by name") {
+  using F = NumberFormat;
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere()}) {
+    for (const F wide : {F::bf16, F::fp16}) {
+      for (const F narrow : {F::int8, F::int4, F::fp8_e4m3, F::fp8_e5m2, F::mxfp4, F::nvfp4}) {
+        INFO(gpu.name << " " << name(wide) << " x " << name(narrow));
+        const models::Gemm op{64, 1024, 4096, wide, narrow};
+        const GemmProblem problem = gemm_problem(op, gpu);
+        REQUIRE((problem.multiply == wide && problem.dequantises()));
+        const KernelSequence mapped = map_operator(op, gpu);
+        const hardware::ProgramTotals sum = hardware::totals(mapped.kernels.front());
+        REQUIRE(sum.mma_useful.count() == 2ull * 64 * 1024 * 4096);
+        // The weights travel in their own format.
+        REQUIRE(sum.loaded.count() >= 1024 * storage(narrow, 4096).count());
+        for (const hardware::Tensor& tensor : mapped.kernels.front().tensors) {
+          if (tensor.residency == hardware::Residency::cold && !tensor.written) {
+            REQUIRE(tensor.bytes.count() == 1024 * storage(narrow, 4096).count());
+          }
+        }
+      }
+    }
+  }
+  REQUIRE((gemm_problem(models::Gemm{16, 16, 16, F::fp8_e4m3, F::fp8_e5m2}, hopper()).multiply == F::fp8_e4m3));
+  const std::vector<std::pair<F, F>> refused{{F::fp8_e4m3, F::bf16}, {F::int8, F::int4}, {F::fp8_e4m3, F::int8},
+                                             {F::bf16, F::fp16},     {F::fp32, F::bf16}, {F::int8, F::bf16}};
+  for (const auto& [activation, weight] : refused) {
+    try {
+      gemm_problem(models::Gemm{16, 16, 16, activation, weight}, hopper());
+      FAIL(name(activation) << " x " << name(weight) << " was taken");
+    } catch (const ConfigError& error) {
+      const std::string pair = std::string(name(activation)) + " activations by " + std::string(name(weight));
+      REQUIRE_THAT(error.what(), Catch::Contains(pair) && Catch::Contains("allowed: the same format for both"));
+    }
+  }
 }
 
 TEST_CASE("attention does exactly the unmasked work, whatever the kernel") {

@@ -42,9 +42,10 @@ struct Bench {
   Evaluators evaluators = real_evaluators();
   ProcessPool pool{{2, {}}};
   Progress progress{true};
-  RunResult run(Evaluator fidelity, KernelStoreStats* stats = nullptr) {
+  RunResult run(Evaluator fidelity, KernelStoreStats* stats = nullptr) { return run(small_pass(fidelity), stats); }
+  RunResult run(const PassInput& input, KernelStoreStats* stats = nullptr) {
     KernelStore store({folder.path(), std::chrono::seconds(10), {}});
-    RunResult result = run_pass(small_pass(fidelity), ValidationTable(), {evaluators, store, pool, progress});
+    RunResult result = run_pass(input, ValidationTable(), {evaluators, store, pool, progress});
     if (stats != nullptr) *stats = store.stats();
     return result;
   }
@@ -80,6 +81,39 @@ TEST_CASE("no operator beats the peak, and the closed form's time is of the same
     for (const double seconds : row.reason_seconds) sum += seconds;
     REQUIRE(sum == Approx(row.time.count()));
   }
+}
+
+TEST_CASE("MFU counts against the format in which the kernels multiply, whatever the operands are stored in") {
+  using F = NumberFormat;
+  struct Case {
+    F activation, weight, multiply;
+  };
+  Bench bench;
+  for (const Case& c : {Case{F::bf16, F::bf16, F::bf16}, Case{F::bf16, F::fp8_e4m3, F::bf16},
+                        Case{F::bf16, F::int4, F::bf16}, Case{F::bf16, F::nvfp4, F::bf16},
+                        Case{F::fp8_e4m3, F::fp8_e4m3, F::fp8_e4m3}, Case{F::fp32, F::fp32, F::fp32}}) {
+    PassInput input = small_pass(Evaluator::analytical);
+    models::Gemm gemm{8192, 8192, 8192, c.activation, c.weight};
+    input.nodes = {{"up", "layer", 1, gemm}};
+    const RunResult r = bench.run(input);
+    INFO(name(c.activation) << " x " << name(c.weight) << "\n" << summary(r));
+    REQUIRE(r.operators[0].format == name(c.activation));
+    REQUIRE(r.operators[0].multiply_format == name(c.multiply));
+    REQUIRE((r.peaks.size() == 1 && r.peaks[0].format == name(c.multiply)));
+    const double per_clock =
+        c.multiply == F::fp32 ? 2 * input.gpu.sm.fp32_lanes : input.gpu.sm.tensor.flops_per_clock.at(c.multiply);
+    const double peak = per_clock * input.gpu.sm_count * input.gpu.clock.boost.count();
+    REQUIRE(r.model_flops_utilisation == Approx(2.0 * 8192 * 8192 * 8192 / peak / r.latency.count()));
+    REQUIRE(r.model_flops_utilisation < 1);
+  }
+  // An fp8 cache under bf16 queries: the kernel quantises the queries and multiplies in fp8.
+  PassInput input = small_pass(Evaluator::analytical);
+  models::Attention attention{1, 32, 8, 4096, 4096, 128};
+  attention.kv = F::fp8_e4m3;
+  input.nodes = {{"attention", "layer", 1, attention}};
+  const RunResult r = bench.run(input);
+  REQUIRE((r.operators[0].format == "bf16" && r.operators[0].multiply_format == "fp8_e4m3"));
+  REQUIRE(r.model_flops_utilisation < 1);
 }
 
 TEST_CASE("the explanation of a real run finds something that helps") {
