@@ -1,98 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/import/hf_config.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
+#include <google/protobuf/message.h>
 
+#include <cstdlib>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <memory>
 #include <set>
 #include <utility>
 
+#include "models/import/config_reader.h"
+#include "models/import/field_rules.h"
 #include "models/import/model_text.h"
+#include "models/load.h"
 #include "models/model_spec.h"
 #include "sim/base/error.h"
+#include "sim/base/source_text.h"
 #include "sim/base/suggest.h"
+#include "sim/base/textproto_parse.h"
 
 namespace lightcone::models {
 namespace {
-
-using Json = nlohmann::json;
-
-constexpr std::uint64_t kLargestSize = std::uint64_t{1} << 40;
-
-// Reads fields by name, remembers which were read, and collects every fault.
-class ConfigReader {
- public:
-  ConfigReader(const Json& config, std::string file) : config_(config), file_(std::move(file)) {}
-
-  // Null counts as not there.
-  [[nodiscard]] bool has(const std::string& field) {
-    read_.insert(field);
-    return config_.contains(field) && !config_.at(field).is_null();
-  }
-  std::uint64_t size(const std::string& field) {
-    if (has(field)) return checked_size(field);
-    fault(field, "is missing");
-    return 1;
-  }
-  std::uint64_t size_or(const std::string& field, std::uint64_t missing, std::uint64_t least = 1) {
-    return has(field) ? checked_size(field, least) : missing;
-  }
-  // Not even null is written: the default of the configuration class holds.
-  [[nodiscard]] bool absent(const std::string& field) const { return !config_.contains(field); }
-  bool flag_or(const std::string& field, bool missing) {
-    if (!has(field)) return missing;
-    if (config_.at(field).is_boolean()) return config_.at(field).get<bool>();
-    fault(field, "must be true or false");
-    return missing;
-  }
-  std::string text_or(const std::string& field, const std::string& missing) {
-    if (!has(field)) return missing;
-    if (config_.at(field).is_string()) return config_.at(field).get<std::string>();
-    fault(field, "must be a string");
-    return missing;
-  }
-  // The different strings of a list; empty without one.
-  std::set<std::string> texts(const std::string& field) {
-    std::set<std::string> out;
-    if (!has(field)) return out;
-    for (const Json& text : config_.at(field)) {
-      if (text.is_string()) out.insert(text.get<std::string>());
-    }
-    return out;
-  }
-  void fault(const std::string& field, std::string message) {
-    Diagnostic& added = faults_.emplace_back();
-    added.where.file = file_;
-    added.field = field;
-    added.message = std::move(message);
-  }
-  void throw_faults() const {
-    if (!faults_.empty()) throw ConfigError(faults_);
-  }
-  [[nodiscard]] std::vector<std::string> ignored() const {
-    std::vector<std::string> out;
-    for (const auto& [field, value] : config_.items()) {
-      if (read_.count(field) == 0) out.push_back(field);
-    }
-    return out;
-  }
-
- private:
-  std::uint64_t checked_size(const std::string& field, std::uint64_t least = 1) {
-    const Json& value = config_.at(field);
-    const bool whole = value.is_number_unsigned();
-    if (whole && value.get<std::uint64_t>() >= least && value.get<std::uint64_t>() <= kLargestSize)
-      return value.get<std::uint64_t>();
-    fault(field, fmt::format("must be a whole number from {} to {}", least, kLargestSize));
-    return 1;
-  }
-
-  const Json& config_;
-  std::string file_;
-  std::set<std::string> read_;
-  std::vector<Diagnostic> faults_;
-};
 
 Activation read_activation(ConfigReader& from, const std::string& field, const std::string& missing) {
   static const std::map<std::string, Activation> known{
@@ -128,6 +57,10 @@ std::uint64_t read_window(ConfigReader& from, const LlamaTraits& traits, std::ui
   const bool used = from.flag_or("use_sliding_window", false);
   const std::uint64_t without = from.size_or("max_window_layers", 28, 0);  // so many first layers see everything
   const std::set<std::string> kinds = from.texts("layer_types");
+  for (const std::string& kind : kinds) {
+    if (kind != "full_attention" && kind != "sliding_attention")
+      from.fault("layer_types", "\"" + kind + "\" is not modelled; allowed: full_attention, sliding_attention");
+  }
   if (!used || window == 0 || kinds == std::set<std::string>{"full_attention"}) return 0;
   if (kinds == std::set<std::string>{"sliding_attention"}) return window;
   if (kinds.empty() && (without == 0 || without >= layers)) return without == 0 ? window : 0;
@@ -192,22 +125,26 @@ ModelSpec read_gpt2(ConfigReader& from) {
   return out;
 }
 
-using Family = ModelSpec (*)(ConfigReader&);
+struct Family {
+  const char* model_type;
+  const char* architecture;  // the class with the LM head, as `architectures` names it
+  ModelSpec (*read)(ConfigReader&);
+};
 
-// One row per family.
-const std::map<std::string, Family>& families() {
-  static const std::map<std::string, Family> rows{
-      {"gpt2", read_gpt2},
-      {"llama",
+// Sorted by model_type.
+const std::vector<Family>& families() {
+  static const std::vector<Family> rows{
+      {"gpt2", "GPT2LMHeadModel", read_gpt2},
+      {"llama", "LlamaForCausalLM",
        [](ConfigReader& from) {
          return read_llama(from, {.attention_bias_field = true, .mlp_bias_field = true, .kv_heads_optional = true});
        }},
-      {"mistral", [](ConfigReader& from) { return read_llama(from, {.windowed = true}); }},
-      {"qwen2",
+      {"mistral", "MistralForCausalLM", [](ConfigReader& from) { return read_llama(from, {.windowed = true}); }},
+      {"qwen2", "Qwen2ForCausalLM",
        [](ConfigReader& from) {
          return read_llama(from, {.qkv_bias = true, .windowed = true, .window_switch = true});
        }},
-      {"qwen3",
+      {"qwen3", "Qwen3ForCausalLM",
        [](ConfigReader& from) {
          return read_llama(from, {.attention_bias_field = true,
                                   .qk_norm = true,
@@ -219,13 +156,49 @@ const std::map<std::string, Family>& families() {
   return rows;
 }
 
-Json parse(const std::string& text, const std::string& file) {
+// The row of the family that `model_type` names. Throws at once when there is none: no other field has a meaning then.
+const Family& family_of(ConfigReader& from) {
+  const std::vector<std::string> accepted = importable_model_types();
+  const std::string type = from.text_or("model_type", "");
+  from.throw_faults();
+  for (const Family& family : families()) {
+    if (family.model_type == type) return family;
+  }
+  const std::string list = fmt::format("; accepted: {}", fmt::join(accepted, ", "));
+  if (type.empty()) {
+    from.fault("model_type", "is missing: it names the family of the model" + list);
+  } else {
+    const std::vector<std::string> near = suggestions(type, accepted, 1);
+    const std::string meant = near.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", near.front());
+    from.fault("model_type", fmt::format("\"{}\" cannot be imported{}{}", type, meant, list));
+  }
+  from.throw_faults();
+  std::abort();  // a fault was just added
+}
+
+// A class without the LM head, or of another model, is another model.
+void check_architecture(ConfigReader& from, const Family& family) {
+  for (const std::string& name : from.texts("architectures")) {
+    if (name == family.architecture) continue;
+    from.fault("architectures", fmt::format("\"{}\" is not modelled; with model_type \"{}\" allowed: {}", name,
+                                            family.model_type, family.architecture));
+  }
+}
+
+// What is written must be read again: the loader's limits hold for imported models too. Its faults are shown at the
+// configuration, whose text the user can change.
+void check_loads(const std::string& text, const std::string& file) {
   try {
-    Json config = Json::parse(text);
-    if (!config.is_object()) throw ConfigError(file + ": a configuration is a JSON object");
-    return config;
-  } catch (const Json::parse_error& error) {
-    throw ConfigError(file + ": is not JSON: " + error.what());
+    const auto message = new_model_message();
+    const FieldLocations locations = parse_textproto(std::make_shared<SourceText>(file, text), *message);
+    (void)to_model_spec(*message, locations);
+  } catch (const ConfigError& error) {
+    std::vector<Diagnostic> faults = error.diagnostics();
+    for (Diagnostic& fault : faults) {
+      fault.where = {file, 0, 0};
+      fault.excerpt.clear();
+    }
+    throw ConfigError(std::move(faults));
   }
 }
 
@@ -233,29 +206,25 @@ Json parse(const std::string& text, const std::string& file) {
 
 std::vector<std::string> importable_model_types() {
   std::vector<std::string> out;
-  for (const auto& [name, family] : families()) out.push_back(name);
+  for (const Family& family : families()) out.emplace_back(family.model_type);
   return out;
 }
 
 ImportedModel import_hf_config(const std::string& json, const std::string& file, const ImportOptions& options) {
-  const Json config = parse(json, file);
+  const Json config = parse_config(json, file);
   ConfigReader from(config, file);
-  const std::string type = from.text_or("model_type", "");
-  if (type.empty()) from.fault("model_type", "is missing: it names the family of the model");
-  from.throw_faults();
-  const auto family = families().find(type);
-  if (family == families().end()) {
-    from.fault("model_type", "\"" + type + "\" cannot be imported" + suggestion_text(type, importable_model_types()));
-    from.throw_faults();
-  }
-  ModelSpec model = family->second(from);
+  const Family& family = family_of(from);
+  check_architecture(from, family);
+  ModelSpec model = family.read(from);
   const std::string own_name = from.text_or("_name_or_path", "");
-  model.name = !options.name.empty() ? options.name : !own_name.empty() ? own_name : type;
+  model.name = !options.name.empty() ? options.name : !own_name.empty() ? own_name : family.model_type;
   model.source = options.source.empty() ? "config.json of " + model.name : options.source;
   model.published_parameters = options.published_parameters;
+  UnreadFields unread = judge_unread_fields(from);
   from.throw_faults();
-  check(model);
-  return {to_textproto(model), from.ignored()};
+  std::string text = to_textproto(model);
+  check_loads(text, file);
+  return {std::move(text), std::move(unread.harmless), std::move(unread.unknown)};
 }
 
 }  // namespace lightcone::models

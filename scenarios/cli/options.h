@@ -28,6 +28,10 @@ struct Options {
   unsigned jobs = 0;  // processes at once; 0: one per core
   bool no_plots = false;
 
+  // import: the model's name and what its file cites; empty: taken from the configuration
+  std::string name;
+  std::string source;
+
   // predict and validate
   std::string machine = "auto";
   std::optional<std::uint64_t> sample;  // points drawn from all input files together

@@ -171,6 +171,9 @@ void build(CLI::App& app, Options& options) {
       add_command(app, options, Command::import, "import", "Turn a Hugging Face config.json into a model file");
   add_inputs(*import, options, "CONFIG", "config.json");
   add_out_option(*import, options, "Model file to write (default: standard output)");
+  import->add_option("--name", options.name, "Name of the model (default: what the configuration calls itself)")
+      ->type_name("NAME");
+  import->add_option("--source", options.source, "What the model file cites as its source")->type_name("TEXT");
 
   CLI::App* report =
       add_command(app, options, Command::report, "report", "Print the summary of a run again, draw its plots");

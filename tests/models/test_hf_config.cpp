@@ -19,15 +19,23 @@ using namespace lightcone::models;
 
 namespace {
 
-// Fields of the published config.json files that give sizes.
+// The published config.json files.
 const char* const kLlama3 = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu",
   "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 8192, "num_attention_heads": 32,
   "num_hidden_layers": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_scaling": null,
   "rope_theta": 500000.0, "attention_bias": false, "tie_word_embeddings": false, "vocab_size": 128256})";
-const char* const kMistral = R"({"model_type": "mistral", "hidden_act": "silu", "hidden_size": 4096,
+const char* const kLlama3Large = R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false,
+  "attention_dropout": 0.0, "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "silu", "hidden_size": 8192,
+  "initializer_range": 0.02, "intermediate_size": 28672, "max_position_embeddings": 8192, "model_type": "llama",
+  "num_attention_heads": 64, "num_hidden_layers": 80, "num_key_value_heads": 8, "pretraining_tp": 1,
+  "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 500000.0, "tie_word_embeddings": false,
+  "torch_dtype": "bfloat16", "transformers_version": "4.40.0.dev0", "use_cache": true, "vocab_size": 128256})";
+const char* const kMistral = R"({"model_type": "mistral", "architectures": ["MistralForCausalLM"],
+  "hidden_act": "silu", "hidden_size": 4096,
   "intermediate_size": 14336, "max_position_embeddings": 32768, "num_attention_heads": 32, "num_hidden_layers": 32,
   "num_key_value_heads": 8, "sliding_window": 4096, "tie_word_embeddings": false, "vocab_size": 32000})";
-const char* const kQwen3 = R"({"model_type": "qwen3", "attention_bias": false, "head_dim": 128, "hidden_act": "silu",
+const char* const kQwen3 =
+    R"({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "head_dim": 128, "hidden_act": "silu",
   "hidden_size": 4096, "intermediate_size": 12288, "max_position_embeddings": 40960, "max_window_layers": 36,
   "num_attention_heads": 32, "num_hidden_layers": 36, "num_key_value_heads": 8, "sliding_window": null,
   "tie_word_embeddings": false, "use_sliding_window": false, "vocab_size": 151936})";
@@ -48,6 +56,13 @@ ModelSpec load_text(const std::string& text) {
 ModelSpec imported(const std::string& json) { return load_text(import_hf_config(json, "config.json").textproto); }
 
 std::uint64_t window_of(const ModelSpec& model) { return std::get<AttentionMixer>(model.blocks.at(0).mixer).window; }
+
+// `config` with one more field, such as `"num_experts": 8`.
+std::string with(const std::string& config, const std::string& field) {
+  return config.substr(0, config.rfind('}')) + ", " + field + "}";
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::string error_of(const std::string& json) {
   try {
@@ -91,6 +106,7 @@ void require_same(const std::string& json, const std::string& shipped) {
 
 TEST_CASE("imported configurations equal the shipped models") {
   require_same(kLlama3, "llama3_8b");
+  require_same(kLlama3Large, "llama3_70b");
   require_same(kMistral, "mistral_7b");
   require_same(kQwen3, "qwen3_8b");
   // GPT-3 in the fields of GPT-2.
@@ -120,18 +136,94 @@ TEST_CASE("windows follow the switches of the configuration") {
   REQUIRE(window_of(imported(later)) == 0);
 }
 
-TEST_CASE("fields that were not read are listed") {
-  const ImportedModel model = import_hf_config(kLlama3, "config.json");
-  REQUIRE(model.ignored == std::vector<std::string>{"architectures", "rms_norm_eps", "rope_scaling", "rope_theta"});
+TEST_CASE("every field that was not read is listed, the harmless apart from the unknown") {
+  using Names = std::vector<std::string>;
+  const ImportedModel model = import_hf_config(kLlama3Large, "config.json");
+  REQUIRE(model.harmless == Names{"attention_dropout", "bos_token_id", "eos_token_id", "initializer_range",
+                                  "pretraining_tp", "rms_norm_eps", "rope_scaling", "rope_theta", "torch_dtype",
+                                  "transformers_version", "use_cache"});
+  REQUIRE(model.unknown.empty());
+  const std::string odd = with(with(kLlama3, R"("flux": 3)"), R"("hyper_width": {"a": 1})");
+  REQUIRE(import_hf_config(odd, "config.json").unknown == Names{"flux", "hyper_width"});
+}
+
+TEST_CASE("a field that makes the model another one is refused, and its neutral value is not") {
+  struct Case {
+    const char* config;
+    const char* field;
+    const char* wrong;
+    const char* neutral;
+  };
+  for (const Case& c : {Case{kLlama3, "num_experts", "8", "null"},
+                        Case{kLlama3, "num_local_experts", "8", "0"},
+                        Case{kLlama3, "n_routed_experts", "256", "null"},
+                        Case{kLlama3, "moe_intermediate_size", "1536", "0"},
+                        Case{kLlama3, "quantization_config", R"({"quant_method": "fp8"})", "null"},
+                        Case{kLlama3, "compression_config", R"({"bits": 4})", "{}"},
+                        Case{kLlama3, "partial_rotary_factor", "0.5", "1.0"},
+                        Case{kLlama3, "rope_scaling", R"({"partial_rotary_factor": 0.25})", R"({"factor": 8.0})"},
+                        Case{kLlama3, "cross_attention_layers", "[3, 8]", "[]"},
+                        Case{kLlama3, "add_cross_attention", "true", "false"},
+                        Case{kLlama3, "vision_config", R"({"depth": 32})", "null"},
+                        Case{kLlama3, "sliding_window", "4096", "null"},
+                        Case{kLlama3, "layer_types", R"(["linear_attention"])", R"(["full_attention"])"},
+                        Case{kLlama3, "kv_lora_rank", "512", "null"},
+                        Case{kLlama3, "final_logit_softcapping", "30.0", "null"},
+                        Case{kLlama3, "num_nextn_predict_layers", "1", "0"},
+                        Case{kMistral, "attention_bias", "true", "false"},
+                        Case{kMistral, "mlp_bias", "true", "false"},
+                        Case{kQwen3, "mlp_bias", "true", "false"},
+                        Case{kQwen3, "layer_types", R"(["linear_attention"])", R"(["full_attention"])"}}) {
+    std::string config = c.config;  // JSON takes the last of two equal names; the first goes, to be sure
+    const std::size_t there = config.find(std::string("\"") + c.field + "\": null, ");
+    if (there != std::string::npos) config.erase(there, std::string(c.field).size() + 10);
+    const std::string name = std::string("\"") + c.field + "\": ";
+    const std::string refused = error_of(with(config, name + c.wrong));
+    INFO(c.field << ": " << c.wrong << ": " << refused);
+    CHECK(contains(refused, c.field));
+    CHECK(contains(refused, "is not modelled"));
+    CHECK(error_of(with(config, name + c.neutral)).empty());
+  }
+}
+
+TEST_CASE("the class that a configuration names must be the family's model with its LM head") {
+  std::string other = kLlama3;
+  other.replace(other.find("LlamaForCausalLM"), 16, "LlamaForSequenceClassification");
+  REQUIRE(contains(error_of(other), "architectures: \"LlamaForSequenceClassification\" is not modelled"));
+  REQUIRE(contains(error_of(other), "LlamaForCausalLM"));
+  other.replace(other.find("[\"Llama"), other.find(']') - other.find("[\"Llama") + 1, "\"LlamaForCausalLM\"");
+  REQUIRE(contains(error_of(other), "architectures: must be a list of strings"));
+}
+
+TEST_CASE("text that is not JSON is refused with its place, whatever the library throws") {
+  REQUIRE(contains(error_of("{\"a\": "), "config.json:1:7: is not JSON"));
+  REQUIRE(contains(error_of("{\"model_type\": \"llama\",\n \"a\": \"\xff\"}"), "config.json:2:8: is not JSON"));
+  REQUIRE(contains(error_of(""), "is not JSON"));
+  REQUIRE(contains(error_of("{\"vocab_size\": 1e999}"), "config.json: cannot be read as JSON: number overflow"));
+  REQUIRE(contains(error_of("{\"a\":" + std::string(1'000'000, '[')), "nested more than 100 levels"));
+  REQUIRE(error_of("{\"a\": \"" + std::string(100'000, 'x')).size() < 500);
+  REQUIRE(contains(error_of("[1]"), "JSON object"));
+}
+
+TEST_CASE("sizes beyond the limits of a model file are refused") {
+  std::string layers = kLlama3;
+  layers.replace(layers.find("layers\": 32"), 11, "layers\": 2000000");
+  REQUIRE(contains(error_of(layers), "layers: must be from 1 to 1048576"));
+  for (const char* wrong : {"1000000000000", "0", "-1", "1.5", "1e3", "\"4096\"", "true", "[]"}) {
+    std::string size = kLlama3;
+    size.replace(size.find("4096"), 4, wrong);
+    INFO(wrong);
+    CHECK(contains(error_of(size), "hidden_size: must be a whole number from 1 to 1073741824"));
+  }
 }
 
 TEST_CASE("what cannot be imported is refused by name") {
   REQUIRE(error_of(R"({"model_type": "lama"})").find("did you mean \"llama\"") != std::string::npos);
   const std::string mamba = error_of(R"({"model_type": "mamba2"})");
   REQUIRE(mamba.find("\"mamba2\" cannot be imported") != std::string::npos);
+  REQUIRE(contains(mamba, "accepted: gpt2, llama, mistral, qwen2, qwen3"));
   REQUIRE(error_of("{}").find("model_type") != std::string::npos);
-  REQUIRE(error_of("[1]").find("JSON object") != std::string::npos);
-  REQUIRE(error_of("{\"a\": ").find("is not JSON") != std::string::npos);
+  REQUIRE(contains(error_of(R"({"model_type": 3})"), "model_type: must be a string, got 3"));
   std::string wrong = kLlama3;
   wrong.replace(wrong.find("\"silu\""), 6, "\"slu\"");
   wrong.replace(wrong.find("4096"), 4, "-1");

@@ -149,6 +149,23 @@ TEST_CASE("files that are cut, binary, empty, enormous, missing or folders are t
   }
 }
 
+TEST_CASE("a configuration that no JSON library likes is refused by name, with exit code 2") {
+  const Program lightcone;
+  for (const char* text : {"{\"a\": 1e999}", "{\"a\": [1, 2", "\xff\xfe{\"a\": 1}", "", "null", "[[[[[["}) {
+    refuse(lightcone, {"import " + lightcone.file("config.json", text), "config.json:"});
+  }
+  refuse(lightcone, {"import /dev/zero", "too large"});
+  const Outcome named =
+      lightcone("import --name A --source B " +
+                lightcone.file("gpt2.json",
+                               "{\"model_type\": \"gpt2\", \"vocab_size\": 9, \"n_embd\": 8, \"n_layer\": 1, "
+                               "\"n_head\": 2, \"n_positions\": 4, \"flux\": 1}"));
+  CHECK(named.code == 0);
+  CHECK(named.out.find("name: \"A\"") == 0);
+  CHECK(named.out.find("source: \"B\"") != std::string::npos);
+  CHECK(named.error.find("meaning not known, check that the model does not depend on: flux") != std::string::npos);
+}
+
 TEST_CASE("a table without the needed column shows the columns it has, and no more than a line of them") {
   const Program lightcone;
   refuse(lightcone, {"predict " + lightcone.file("a.csv", "alpha,beta\n1,2\n"), "the first line names: alpha, beta"});
