@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "sim/base/checked.h"
+#include "sim/base/error.h"
 #include "sim/base/suggest.h"
 
 namespace lightcone::scenarios {
@@ -22,10 +24,34 @@ struct Unsupported {
   std::string reason;
 };
 
+// Sums of a few sizes, and sizes rounded up, stay far from 64 bits; products are checked where they are made.
+constexpr std::uint64_t kLargestSize = 1'000'000'000'000'000;
+
 std::uint64_t size(const OperatingPoint& point, std::string_view name) {
   const auto value = point.size(name);
-  if (!value || *value == 0) throw Unsupported{"params: \"" + std::string(name) + "\" must be a whole number above 0"};
+  if (!value || *value == 0 || *value > kLargestSize) {
+    throw Unsupported{"params: \"" + std::string(name) + "\" must be a whole number from 1 to 10^15"};
+  }
   return *value;
+}
+
+// The same of a size that may be absent.
+std::uint64_t size_or(const OperatingPoint& point, std::string_view name, std::uint64_t missing) {
+  const std::string text = point.text(name);
+  if (text.empty() || text == "null") return missing;
+  const auto value = point.size(name);
+  if (!value || *value > kLargestSize) {
+    throw Unsupported{"params: \"" + std::string(name) + "\" must be a whole number from 0 to 10^15"};
+  }
+  return *value;
+}
+
+bool flag_or(const OperatingPoint& point, std::string_view name, bool missing) {
+  const std::string text = point.text(name);
+  if (text.empty() || text == "null") return missing;
+  if (text == "1" || text == "true") return true;
+  if (text == "0" || text == "false") return false;
+  throw Unsupported{"params: \"" + std::string(name) + "\" must be 0 or 1"};
 }
 
 NumberFormat format(const std::string& name) {
@@ -100,9 +126,9 @@ MappedPoint gemm(const OperatingPoint& point) {
   const GemmFormats formats = gemm_formats(point.dtype);
   const std::uint64_t m = size(point, "m"), n = size(point, "n"), k = size(point, "k");
   if (formats.quantises && contains(point.note, "quantisation")) {
-    mapped.operators.push_back(
-        models::Elementwise{ElementwiseKind::quantize, m * k, NumberFormat::bf16, formats.activation, k,
-                            point.dtype == "fp8"});  // per tensor; block scales need no pass of their own
+    mapped.operators.push_back(models::Elementwise{
+        ElementwiseKind::quantize, checked_product("gemm inputs", {m, k}), NumberFormat::bf16, formats.activation, k,
+        point.dtype == "fp8"});  // per tensor; block scales need no pass of their own
     mapped.note = "with a quantisation pass of the activations";
   }
   mapped.operators.push_back(models::Gemm{m, n, k, formats.activation, formats.weight, formats.output, true, false});
@@ -137,8 +163,8 @@ MappedPoint attention(const OperatingPoint& point) {
   a.q_len = size(point, "q_len");
   a.kv_len = size(point, "kv_len");
   a.head_dim = size(point, "head_dim");
-  a.causal = point.size("causal").value_or(1) != 0;
-  a.window = point.size("window").value_or(0);
+  a.causal = flag_or(point, "causal", true);
+  a.window = size_or(point, "window", 0);
   a.activation = format(point.dtype);
   const std::string kv = point.text("kv_dtype");
   a.kv = kv.empty() ? a.activation : format(kv);
@@ -149,11 +175,11 @@ MappedPoint attention(const OperatingPoint& point) {
     throw Unsupported{"the Triton prefill kernel has no tile program"};
   }
   if (a.causal && a.kv_len < a.q_len) throw Unsupported{"causal attention with fewer keys than queries"};
-  if (const std::uint64_t chunk = point.size("chunk").value_or(0); chunk != 0 && chunk < a.q_len) {
+  if (const std::uint64_t chunk = size_or(point, "chunk", 0); chunk != 0 && chunk < a.q_len) {
     if (a.q_len % chunk != 0) {
       mapped.note = "chunked attention: the last, shorter chunk is priced as a whole one";
     }
-    a.batch *= (a.q_len + chunk - 1) / chunk;
+    a.batch = checked_product("attention chunks", {a.batch, ceil_div(a.q_len, chunk)});
     a.q_len = a.kv_len = chunk;
   }
   choose_flash_attention(point.kernel, mapped);
@@ -215,7 +241,8 @@ MappedPoint elementwise(const OperatingPoint& point) {
     const NumberFormat input = format(point.dtype.substr(0, arrow));
     const NumberFormat output = arrow == std::string::npos ? input : format(point.dtype.substr(arrow + 2));
     const std::uint64_t row = size(point, "n");
-    const models::Elementwise once{entry.kind, size(point, "m") * row, input, output, row};
+    const models::Elementwise once{entry.kind, checked_product("elementwise elements", {size(point, "m"), row}), input,
+                                   output, row};
     mapped.operators.push_back(once);
     if (starts_with(point.source, "vidur") && kind == "add" && row == kVidurParallelBlockWidth) {
       mapped.operators.push_back(once);
@@ -263,9 +290,13 @@ RowMapping map_row(const OperatingPoint& point) {
   for (const OpReader& reader : readers()) {
     if (reader.op != point.op) continue;
     try {
-      return {reader.read(point), {}};
+      MappedPoint mapped = reader.read(point);
+      for (const models::Operator& op : mapped.operators) (void)models::cost(op);  // products fit, heads divide, ...
+      return {std::move(mapped), {}};
     } catch (const Unsupported& unsupported) {
       return {std::nullopt, unsupported.reason};
+    } catch (const ConfigError& error) {
+      return {std::nullopt, error.what()};
     }
   }
   return {std::nullopt, "op \"" + point.op + "\" is not supported yet"};

@@ -120,6 +120,64 @@ TEST_CASE("a row that cannot be mapped says why") {
               .find("ladder") != std::string::npos);
 }
 
+TEST_CASE("sizes without end give a reason or exact operators, never a wrapped number") {
+  using Params = std::map<std::string, std::string>;
+  const Params matrix{{"m", "64"}, {"n", "64"}, {"k", "64"}, {"batch", "2"}, {"kind", "add"}};
+  const Params attention{{"batch", "2"},   {"heads", "8"},     {"kv_heads", "8"}, {"q_len", "64"},
+                         {"kv_len", "64"}, {"head_dim", "64"}, {"causal", "0"},   {"chunk", "0"}};
+  const std::string huge = "1000000000000";
+  for (const std::string& op : supported_measured_ops()) {
+    const Params sound = op.rfind("attention", 0) == 0 ? attention : matrix;
+    REQUIRE(map_row(point(op, "bf16", sound)).mapped.has_value());
+    Params all = sound;
+    for (auto& [name, value] : all) {
+      if (name != "kind" && name != "causal" && name != "chunk") value = huge;
+    }
+    const RowMapping row = map_row(point(op, "bf16", all));
+    INFO(op << ": " << row.reason);
+    CHECK_FALSE(row.mapped.has_value());
+    CHECK(row.reason.find("does not fit 63 bits") != std::string::npos);
+    for (const auto& [name, value] : sound) {  // each alone, larger than any number of 64 bits and than is accepted
+      for (const char* wrong : {"18446744073709551616", "18446744073709551615", "-1", "1e3"}) {
+        Params one = sound;
+        if (name == "kind" || name == "chunk" || name == "causal") continue;
+        if (op.rfind("attention", 0) != 0 && op != "bmm" && (name == "k" || name == "batch")) continue;
+        one[name] = wrong;
+        CHECK_FALSE(map_row(point(op, "bf16", one)).mapped.has_value());
+      }
+    }
+  }
+  // What fits is exact.
+  const auto add = only<models::Elementwise>(
+      map_row(point("elementwise", "bf16", {{"kind", "add"}, {"m", "1000000"}, {"n", "1000000"}})));
+  REQUIRE(add.elements == 1'000'000'000'000);
+  // 2^32 x 2^32 elements wrap to zero, 2^33 x (2^31 + 1) to 2^33: both were taken for small tensors.
+  for (const Params& sizes : {Params{{"kind", "add"}, {"m", "4294967296"}, {"n", "4294967296"}},
+                              Params{{"kind", "add"}, {"m", "8589934592"}, {"n", "2147483649"}}}) {
+    CHECK_FALSE(map_row(point("elementwise", "bf16", sizes)).mapped.has_value());
+  }
+  Params chunked = attention;  // 2^31 chunks of each of 2^33 sequences
+  chunked["batch"] = "8589934592";
+  chunked["q_len"] = chunked["kv_len"] = "2147483648";
+  chunked["chunk"] = "1";
+  CHECK_FALSE(map_row(point("attention_prefill", "bf16", chunked)).mapped.has_value());
+}
+
+TEST_CASE("a flag that is no flag, and heads that do not divide, are said") {
+  std::map<std::string, std::string> params{{"batch", "2"},   {"heads", "8"},     {"kv_heads", "2"},  {"q_len", "64"},
+                                            {"kv_len", "64"}, {"head_dim", "64"}, {"causal", "false"}};
+  REQUIRE_FALSE(only<models::Attention>(map_row(point("attention_prefill", "bf16", params))).causal);
+  params["causal"] = "maybe";
+  REQUIRE(map_row(point("attention_prefill", "bf16", params)).reason.find("\"causal\"") != std::string::npos);
+  params["causal"] = "1";
+  params["kv_heads"] = "3";
+  REQUIRE(map_row(point("attention_prefill", "bf16", params)).reason.find("3 does not divide heads 8") !=
+          std::string::npos);
+  params["kv_heads"] = "2";
+  params["window"] = "-5";
+  REQUIRE(map_row(point("attention_prefill", "bf16", params)).reason.find("\"window\"") != std::string::npos);
+}
+
 TEST_CASE("measured tables report faults by line and keep the whole row") {
   const auto file = std::filesystem::temp_directory_path() / "lightcone_test_rows.csv";
   std::ofstream(file) << "source,gpu,op,params,dtype,time_us,extra\n"
