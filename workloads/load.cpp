@@ -31,8 +31,9 @@ Prefill read_prefill(const MessageReader& from) {
   return out;
 }
 
+// A step attends to the new token and to one before it at least; a first token alone is a prefill of one.
 Decode read_decode(const MessageReader& from) {
-  const Decode out{from.integer("batch", {1, kMostBatch}), from.integer("context_tokens", {1, kMostTokensPerSequence})};
+  const Decode out{from.integer("batch", {1, kMostBatch}), from.integer("context_tokens", {2, kMostTokensPerSequence})};
   check_product(from, "context_tokens", out.batch, out.context_tokens);
   return out;
 }

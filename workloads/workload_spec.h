@@ -22,7 +22,7 @@ struct Prefill {
 // One new token for every sequence.
 struct Decode {
   std::uint64_t batch = 1;           // sequences
-  std::uint64_t context_tokens = 1;  // that the new token attends to, itself included
+  std::uint64_t context_tokens = 1;  // that the new token attends to, itself included: at least 2
 };
 
 using Phase = std::variant<Prefill, Decode>;

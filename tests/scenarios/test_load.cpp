@@ -9,6 +9,7 @@
 
 #include "catch.h"
 #include "scenarios/load/expand_sweep.h"
+#include "scenarios/run/pass_input.h"
 #include "sim/base/error.h"
 #include "temporary_folder.h"
 
@@ -128,6 +129,77 @@ TEST_CASE("faults in meaning of different parts are reported together, each at i
   REQUIRE(reports(faults, 2, 40, {"machine.gpu.hbm.stacks", "from 1 to 256, got 0"}));
   REQUIRE(reports(faults, 4, 13, {"workload.prefill.prompt_tokens", "1000000000000"}));
   REQUIRE(reports(faults, 5, 8, {"plan.tensor_parallel", "only 1 is modelled, got 2"}));
+}
+
+// A scenario whose line 3 is the workload and line 4 part of the model.
+std::string with_sizes(const std::string& phase, const std::string& attention) {
+  return "machine { base: \"h100_sxm\" }\n"
+         "workload { base: \"prefill_4k\"\n" +
+         phase +
+         "\n}\nmodel { name: \"m\" vocabulary: 128 d_model: 64 tied_embeddings: false norm: RMS position: ROTARY\n" +
+         attention + "\n  source: \"test\" }\n";
+}
+std::string block(const std::string& layers, const std::string& heads, const std::string& kv_heads,
+                  const std::string& more = "") {
+  return "  block { name: \"layers\" layers: " + layers + " attention { heads: " + heads + " kv_heads: " + kv_heads +
+         " head_dim: 16 " + more + " } dense_mlp { gated: true d_ff: 64 activation: SILU } }";
+}
+
+TEST_CASE("the smallest sizes are sound") {
+  const Folder folder;
+  for (const char* phase : {"prefill { batch: 1 prompt_tokens: 1 }", "decode { batch: 1 context_tokens: 2 }"}) {
+    const std::string file = folder.write("least.textproto", with_sizes(phase, block("1", "1", "1", "window: 1")));
+    CAPTURE(phase, all_text(load_faults(file)));
+    const Scenario scenario = load_scenario(file, {});
+    REQUIRE(batch(scenario.workload) == 1);
+    const PassInput input = make_pass_input(scenario, {});
+    REQUIRE_FALSE(input.nodes.empty());
+    REQUIRE(input.tokens == 1);
+  }
+}
+
+TEST_CASE("zero, negative and huge sizes are refused at their line and column") {
+  const Folder folder;
+  const std::string sound_phase = "decode { batch: 1 context_tokens: 8 }", sound_block = block("1", "4", "2");
+  struct Wrong {
+    std::string phase, attention;
+    int line;
+    std::string at;  // what stands at the column
+    std::string field, message;
+  };
+  const std::string huge = "1000000000000", batch = "workload.decode.batch", context = "workload.decode.context_tokens";
+  const std::string prompt = "workload.prefill.prompt_tokens", window = "model.block[0].attention.window";
+  const std::string heads = "model.block[0].attention.heads", kv_heads = "model.block[0].attention.kv_heads";
+  const std::string layers = "model.block[0].layers", from_one = "must be from 1 to";
+  const std::vector<Wrong> all{
+      {"decode { batch: 0 context_tokens: 8 }", sound_block, 3, "batch: 0", batch, from_one},
+      {"decode { batch: 1 context_tokens: 0 }", sound_block, 3, "context_tokens: 0", context, "must be from 2 to"},
+      {"decode { batch: 1 context_tokens: 1 }", sound_block, 3, "context_tokens: 1", context, "must be from 2 to"},
+      {"prefill { batch: 1 prompt_tokens: 0 }", sound_block, 3, "prompt_tokens: 0", prompt, from_one},
+      {"decode { batch: -1 context_tokens: 8 }", sound_block, 3, "-1", batch, "negative"},
+      {"decode { batch: 1 context_tokens: -8 }", sound_block, 3, "-8", context, "negative"},
+      {"prefill { batch: 1 prompt_tokens: -1 }", sound_block, 3, "-1", prompt, "negative"},
+      {"decode { batch: " + huge + " context_tokens: 8 }", sound_block, 3, "batch: 1", batch, huge},
+      {"decode { batch: 1 context_tokens: " + huge + " }", sound_block, 3, "context_tokens: 1", context, huge},
+      {"prefill { batch: 1 prompt_tokens: " + huge + " }", sound_block, 3, "prompt_tokens: 1", prompt, huge},
+      {"decode { batch: 1 context_tokens: 99999999999999999999 }", sound_block, 3, "9999", context, "too large"},
+      {sound_phase, block("1", "4", "2", "window: 0"), 6, "window: 0", window, from_one},
+      {sound_phase, block("1", "4", "2", "window: -4"), 6, "-4", window, "negative"},
+      {sound_phase, block("1", "4", "3"), 6, "kv_heads: 3", kv_heads, "3 does not divide heads 4"},
+      {sound_phase, block("1", "4", "0"), 6, "kv_heads: 0", kv_heads, from_one},
+      {sound_phase, block("1", "0", "1"), 6, "heads: 0", heads, from_one},
+      {sound_phase, block("1", huge, "1"), 6, "heads: 1000", heads, huge},
+      {sound_phase, block("0", "4", "2"), 6, "layers: 0", layers, from_one},
+      {sound_phase, block("-1", "4", "2"), 6, "-1", layers, "negative"},
+      {sound_phase, block(huge, "4", "2"), 6, "layers: 1000", layers, huge}};
+  for (const Wrong& wrong : all) {
+    const std::vector<Diagnostic> faults =
+        load_faults(folder.write("wrong.textproto", with_sizes(wrong.phase, wrong.attention)));
+    CAPTURE(wrong.phase, wrong.attention, all_text(faults));
+    const std::string& text = wrong.line == 3 ? wrong.phase : wrong.attention;
+    CHECK(faults.size() == 1);
+    CHECK(reports(faults, wrong.line, static_cast<int>(text.find(wrong.at)) + 1, {wrong.field, wrong.message}));
+  }
 }
 
 TEST_CASE("parts and bases that do not exist are named") {
