@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "hardware/spec/load.h"
 #include "models/load.h"
@@ -13,11 +14,14 @@
 #include "scenarios/load/expand_sweep.h"
 #include "scenarios/load/load_scenario.h"
 #include "scenarios/run/pass_input.h"
+#include "sim/base/error.h"
 #include "workloads/load.h"
 
 namespace lightcone::scenarios {
 
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 // What is fine, in a few words. Throws ConfigError with everything that is not.
 std::string check_scenario(const Options& options) {
@@ -37,18 +41,43 @@ std::string check_part(EntryKind kind, const Options& options) {
   return "no fault";
 }
 
+// Line and column are left out where a fault belongs to a file as a whole, the file where it belongs to none.
+Json faults_json(const ConfigError& error) {
+  Json faults = Json::array();
+  for (const Diagnostic& fault : error.diagnostics()) {
+    Json one;
+    if (!fault.where.file.empty()) one["file"] = fault.where.file;
+    if (fault.where.line > 0) one["line"] = fault.where.line;
+    if (fault.where.line > 0) one["column"] = fault.where.column;
+    if (!fault.field.empty()) one["field"] = fault.field;
+    one["message"] = fault.message;
+    faults.push_back(std::move(one));
+  }
+  return faults;
+}
+
+std::string text_of(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
 }  // namespace
 
 int check_command(const Options& options) {
-  const EntryKind kind = find_entry(options.inputs.front());
-  const std::string verdict = kind == EntryKind::scenario ? check_scenario(options) : check_part(kind, options);
-  if (options.json) {
-    print(nlohmann::ordered_json{{"file", options.inputs.front()}, {"kind", name(kind)}, {"verdict", verdict}}.dump(2) +
-          "\n");
-  } else {
-    print(fmt::format("{}: a {}, {}\n", options.inputs.front(), name(kind), verdict));
+  const std::string& file = options.inputs.front();
+  Json answer{{"file", file}};
+  try {
+    const EntryKind kind = find_entry(file);
+    answer["kind"] = name(kind);
+    const std::string verdict = kind == EntryKind::scenario ? check_scenario(options) : check_part(kind, options);
+    answer["verdict"] = verdict;
+    answer["faults"] = Json::array();
+    print(options.json ? text_of(answer) : fmt::format("{}: a {}, {}\n", file, name(kind), verdict));
+    return 0;
+  } catch (const ConfigError& error) {
+    if (!options.json) throw;
+    answer["verdict"] = "faults";
+    answer["faults"] = faults_json(error);
+    print(text_of(answer));
+    return 2;
   }
-  return 0;
 }
 
 }  // namespace lightcone::scenarios

@@ -49,9 +49,16 @@ int run_command(const Options& options) {
   RunFolder folder = RunFolder::at(target);  // before the work: an unwritable folder is said at once
 
   Session session(options);
+  if (!scenario.axes.empty()) {
+    session.progress().note("the sweep of " + options.inputs.front() +
+                            " is not part of a run: this is the scenario's own point; all of them: lightcone sweep " +
+                            options.inputs.front());
+  }
   const ValidationTable validation = ValidationTable::load(validation_table_file());
   const RunResult result = run_pass(input, validation, session.bench());
-  if (!holds(target, result, scenario.resolved_text)) {
+  const bool same = holds(target, result, scenario.resolved_text);
+  const bool earlier = fs::exists(target / "result.json");
+  if (!same) {
     write_run(result, scenario.resolved_text, folder);
     folder.commit();
   }
@@ -60,7 +67,10 @@ int run_command(const Options& options) {
     if (!trouble.empty()) session.progress().note(trouble);
   }
   print(options.json ? to_json(result) : summary(result));
-  session.progress().note("run folder: " + target.string());
+  session.progress().note("run folder: " + target.string() +
+                          (same      ? " (held this very run already: left as it was)"
+                           : earlier ? " (the earlier run in it was replaced; --out names another folder)"
+                                     : ""));
   return 0;
 }
 

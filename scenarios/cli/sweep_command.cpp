@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "scenarios/cli/commands.h"
 #include "scenarios/cli/session.h"
@@ -11,19 +13,28 @@
 #include "scenarios/run/write_run.h"
 #include "scenarios/sweep/run_sweep.h"
 #include "scenarios/sweep/sweep_store.h"
+#include "sim/base/content_hash.h"
 #include "sim/base/error.h"
 
 namespace lightcone::scenarios {
 
 namespace {
 
-std::vector<SweepPoint> identify(const std::vector<ScenarioPoint>& points, const Options& options) {
+// `table`: the contents of the validation table, from which the results' expected errors come.
+std::vector<SweepPoint> identify(const std::vector<ScenarioPoint>& points, const Options& options,
+                                 const std::string& table) {
   std::vector<SweepPoint> list;
+  const std::string table_hash = ContentHash().add(table).hex();
   for (const ScenarioPoint& point : points) {
-    list.push_back({point.assignments, fmt::format("{}\nfidelity {} exact {}", point.scenario.resolved_text,
-                                                   static_cast<int>(options.fidelity), options.exact)});
+    list.push_back({point.assignments, fmt::format("{}\nfidelity {} exact {} errors {}", point.scenario.resolved_text,
+                                                   static_cast<int>(options.fidelity), options.exact, table_hash)});
   }
   return list;
+}
+
+std::string read_whole(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace
@@ -49,8 +60,8 @@ int sweep_command(const Options& options) {
     const Workbench bench{session.evaluators(), kernels, one, silent};
     return run_pass(make_pass_input(points[i].scenario, settings), validation, bench);
   };
-  const std::vector<SweepRow> rows =
-      run_sweep(identify(points, options), run_point, store, session.pool(), session.progress());
+  const std::vector<SweepRow> rows = run_sweep(identify(points, options, read_whole(validation_table_file())),
+                                               run_point, store, session.pool(), session.progress());
   write_file(folder / "points.csv", points_csv(rows));
   write_file(folder / "points.json", points_json(rows));
   if (!options.no_plots) {

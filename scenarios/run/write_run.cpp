@@ -16,6 +16,7 @@
 #include "scenarios/run/result_json.h"
 #include "scenarios/run/timeline.h"
 #include "sim/base/error.h"
+#include "sim/base/resources.h"
 
 namespace lightcone::scenarios {
 namespace fs = std::filesystem;
@@ -63,7 +64,7 @@ StoredRun read_run(const fs::path& folder) {
 }
 
 std::string draw_plots(const std::string& script, const fs::path& folder) {
-  const fs::path path = fs::path(LIGHTCONE_SOURCE_DIR) / "analysis" / script;
+  const fs::path path = fs::path(share_folder()) / "analysis" / script;
   int ends[2];
   if (pipe(ends) != 0) return "no plots: no pipe";
   const pid_t child = fork();

@@ -19,7 +19,9 @@ namespace lightcone::scenarios {
 
 struct SweepPoint {
   std::vector<std::pair<std::string, std::string>> axes;  // field path, value: in the order of the scenario
-  std::string identity;  // everything that decides its result: the resolved scenario, fidelity and options
+  // Everything given that decides its result: the resolved scenario (the contents of every file it refers to),
+  // fidelity, options and the validation table.
+  std::string identity;
 };
 
 struct SweepRow {
@@ -28,7 +30,11 @@ struct SweepRow {
   bool computed = false;  // in this call, not found in the store
 };
 
-// The point's key in the store: hash of its identity and of the simulator's version.
+// A hash over the sources of everything between a scenario and its result: models, workloads, mapping, hardware, the
+// ground, and how results are summed up.
+std::string answer_version();
+
+// The point's key in the store: hash of its identity and of `answer_version`.
 std::string point_id(const SweepPoint& point);
 
 // One row per point, in order. `run` computes point i; it is called in a worker process, throws ConfigError when the

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "scenarios/sweep/run_sweep.h"
@@ -15,21 +16,21 @@ using Json = nlohmann::ordered_json;
 
 // The results of a point: name and value, in the order of columns.
 struct Figure {
-  const char* name;
+  const char* name;   // in files
+  const char* title;  // in the table for a terminal; null: not in it
   double (*value)(const RunResult&);
-  bool in_table;
 };
 constexpr std::array<Figure, 10> kFigures{{
-    {"latency_ms", [](const RunResult& r) { return r.latency.count() * 1e3; }, true},
-    {"tokens_per_s", [](const RunResult& r) { return r.tokens_per_second; }, true},
-    {"model_flops_utilisation", [](const RunResult& r) { return r.model_flops_utilisation; }, true},
-    {"hbm_utilisation", [](const RunResult& r) { return r.hbm_utilisation; }, true},
-    {"energy_per_token_j", [](const RunResult& r) { return r.joules_per_token; }, true},
-    {"energy_j", [](const RunResult& r) { return r.energy.count(); }, false},
-    {"mean_power_w", [](const RunResult& r) { return r.mean_power.count(); }, false},
-    {"mean_clock_mhz", [](const RunResult& r) { return r.mean_clock.count() * 1e-6; }, false},
-    {"memory_bytes", [](const RunResult& r) { return r.memory_used().real(); }, false},
-    {"simulated_fraction", [](const RunResult& r) { return r.provenance.simulated_fraction; }, false},
+    {"latency_ms", "latency ms", [](const RunResult& r) { return r.latency.count() * 1e3; }},
+    {"tokens_per_s", "tokens/s", [](const RunResult& r) { return r.tokens_per_second; }},
+    {"model_flops_utilisation", "MFU", [](const RunResult& r) { return r.model_flops_utilisation; }},
+    {"hbm_utilisation", "HBM use", [](const RunResult& r) { return r.hbm_utilisation; }},
+    {"energy_per_token_j", "J/token", [](const RunResult& r) { return r.joules_per_token; }},
+    {"energy_j", nullptr, [](const RunResult& r) { return r.energy.count(); }},
+    {"mean_power_w", nullptr, [](const RunResult& r) { return r.mean_power.count(); }},
+    {"mean_clock_mhz", nullptr, [](const RunResult& r) { return r.mean_clock.count() * 1e-6; }},
+    {"memory_bytes", nullptr, [](const RunResult& r) { return r.memory_used().real(); }},
+    {"simulated_fraction", nullptr, [](const RunResult& r) { return r.provenance.simulated_fraction; }},
 }};
 
 // "done", or the first line of what went wrong.
@@ -42,6 +43,22 @@ std::string bottleneck(const SweepRow& row) {
   if (!row.outcome.result || row.outcome.result->bottlenecks.empty()) return "";
   const Bottleneck& part = row.outcome.result->bottlenecks.front();
   return fmt::format("{}: {}", part.operator_name, kCycleReasonNames[static_cast<std::size_t>(part.reason)]);
+}
+
+// The last two names of a path say enough ("hbm.stacks"), unless two axes end alike.
+std::string short_path(const std::string& path) {
+  const std::size_t last = path.rfind('.');
+  if (last == std::string::npos || last == 0) return path;
+  const std::size_t before = path.rfind('.', last - 1);
+  return before == std::string::npos ? path : path.substr(before + 1);
+}
+
+Cells axis_titles(const SweepPoint& point) {
+  std::map<std::string, int> uses;
+  for (const auto& [path, value] : point.axes) ++uses[short_path(path)];
+  Cells titles;
+  for (const auto& [path, value] : point.axes) titles.push_back(uses[short_path(path)] == 1 ? short_path(path) : path);
+  return titles;
 }
 
 }  // namespace
@@ -70,16 +87,16 @@ std::string points_csv(const std::vector<SweepRow>& rows) {
 std::string points_table(const std::vector<SweepRow>& rows) {
   if (rows.empty()) return {};
   std::vector<Cells> lines(1);
-  for (const auto& [path, value] : rows.front().point.axes) lines[0].push_back(path);
+  lines[0] = axis_titles(rows.front().point);
   for (const Figure& figure : kFigures) {
-    if (figure.in_table) lines[0].push_back(figure.name);
+    if (figure.title != nullptr) lines[0].emplace_back(figure.title);
   }
   lines[0].push_back("bottleneck");
   for (const SweepRow& row : rows) {
     Cells& cells = lines.emplace_back();
     for (const auto& [path, value] : row.point.axes) cells.push_back(value);
     for (const Figure& figure : kFigures) {
-      if (figure.in_table)
+      if (figure.title != nullptr)
         cells.push_back(row.outcome.result ? fmt::format("{:.4g}", figure.value(*row.outcome.result)) : "-");
     }
     cells.push_back(row.outcome.result ? bottleneck(row) : status(row));

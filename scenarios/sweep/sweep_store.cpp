@@ -53,6 +53,12 @@ std::optional<FinishedPoint> SweepStore::get(const std::string& id) {
   return point;
 }
 
+std::size_t SweepStore::size() {
+  Statement count(connection_->database, "SELECT COUNT(*) FROM point");
+  count.step();
+  return static_cast<std::size_t>(count.integer(0));
+}
+
 void SweepStore::put(const std::string& id, const FinishedPoint& point) {
   Statement& statement = connection_->put;
   statement.reset();

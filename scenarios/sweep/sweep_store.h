@@ -3,6 +3,7 @@
 // so that the same command, after kill -9 at any moment, goes on where it was.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -29,6 +30,7 @@ class SweepStore {
   SweepStore& operator=(const SweepStore&) = delete;
 
   [[nodiscard]] std::optional<FinishedPoint> get(const std::string& id);
+  [[nodiscard]] std::size_t size();                             // points in it
   void put(const std::string& id, const FinishedPoint& point);  // committed when it returns; RunError: disk full, ...
 
  private:

@@ -32,11 +32,11 @@ std::string share_folder() {
     if (is_share(chosen)) return chosen;
     throw ConfigError(fmt::format("LIGHTCONE_SHARE={}: holds no hardware/catalog", chosen));
   }
-  if (is_share(LIGHTCONE_SOURCE_DIR)) return LIGHTCONE_SOURCE_DIR;
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   const fs::path installed = program.parent_path().parent_path() / "share" / "lightcone";
   if (is_share(installed)) return installed.string();
+  if (is_share(LIGHTCONE_SOURCE_DIR)) return LIGHTCONE_SOURCE_DIR;
   throw ConfigError(fmt::format("the catalogs are neither in {} nor in {}; set LIGHTCONE_SHARE to the folder with them",
                                 LIGHTCONE_SOURCE_DIR, installed.string()));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the shipped files are (machine and model catalogs, scenarios): $LIGHTCONE_SHARE, else the source tree that
-// the program was built from, else share/lightcone beside the installed program.
+// Where the shipped files are (machine and model catalogs, scenarios, plot scripts): $LIGHTCONE_SHARE, else
+// share/lightcone beside the installed program, else the source tree that the program was built from.
 #pragma once
 
 #include <string>

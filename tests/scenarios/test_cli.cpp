@@ -137,6 +137,72 @@ TEST_CASE("list, describe and check know every shipped entry") {
   REQUIRE(says(lightcone("list ops").out, "attention"));
 }
 
+TEST_CASE("check --json gives every fault with its place, and the exit code stays") {
+  const Program lightcone;
+  const Outcome sound = lightcone("check --json " + kScenario);
+  REQUIRE(sound.code == 0);
+  const auto good = nlohmann::json::parse(sound.out);
+  REQUIRE(good["kind"] == "scenario");
+  REQUIRE(good["verdict"] == "no fault");
+  REQUIRE(good["faults"].empty());
+  const std::string file =
+      lightcone.file("bad.textproto",
+                     "model { base: \"llama3_8b\" }\nmachine { base: \"h100_sxm\" }\n"
+                     "workload { base: \"prefill_4k\"\n  prefill { batch: 0 prompt_tokens: -1 } }\n");
+  const Outcome wrong = lightcone("check --json " + file);
+  INFO(wrong.out + wrong.error);
+  REQUIRE(wrong.code == 2);
+  REQUIRE(wrong.error.empty());
+  const auto bad = nlohmann::json::parse(wrong.out);
+  REQUIRE(bad["verdict"] == "faults");
+  REQUIRE_FALSE(bad["faults"].empty());
+  for (const auto& fault : bad["faults"]) {
+    REQUIRE(fault["file"] == file);
+    REQUIRE(fault["line"] == 4);
+    REQUIRE(fault["column"].get<int>() > 1);
+    REQUIRE_FALSE(fault["message"].get<std::string>().empty());
+  }
+  REQUIRE(nlohmann::json::parse(lightcone("check --json no/such.textproto").out)["faults"].size() == 1);
+}
+
+TEST_CASE("run says what it leaves out and what became of an earlier folder") {
+  const Program lightcone;
+  const std::string out = kFast + "--out " + (lightcone.folder() / "run").string();
+  const Outcome first = lightcone("run hbm_stacks_sweep" + out);
+  INFO(first.error);
+  REQUIRE(first.code == 0);
+  REQUIRE(says(first.error, "lightcone sweep hbm_stacks_sweep"));
+  REQUIRE_FALSE(says(first.error, "replaced"));
+  const Outcome same = lightcone("run hbm_stacks_sweep" + out);
+  REQUIRE(says(same.error, "left as it was"));
+  const Outcome other = lightcone("run " + kScenario + out + " --set machine.gpu.hbm.stacks=4");
+  REQUIRE(says(other.error, "the earlier run in it was replaced"));
+  REQUIRE_FALSE(says(other.error, "lightcone sweep"));
+}
+
+TEST_CASE("an installed program reads the catalogs that were installed with it") {
+  const Program lightcone;
+  const std::filesystem::path prefix = lightcone.folder() / "prefix";
+  const std::string build = std::filesystem::path(LIGHTCONE_PROGRAM).parent_path().string();
+  const std::string log = (lightcone.folder() / "log").string();
+  REQUIRE(std::system(
+              ("cmake --install '" + build + "' --prefix '" + prefix.string() + "' >'" + log + "' 2>&1").c_str()) == 0);
+  std::filesystem::remove(prefix / "share/lightcone/models/zoo/qwen3_8b.textproto");  // the source tree still has it
+  const auto installed = [&](const std::string& arguments) {
+    const std::string command = "cd / && XDG_CACHE_HOME='" + (lightcone.folder() / "cache").string() + "' '" +
+                                (prefix / "bin/lightcone").string() + "' " + arguments + " >'" + log + "' 2>&1";
+    REQUIRE(std::system(command.c_str()) == 0);
+    return test::read_file(log);
+  };
+  const std::string models = installed("list models");
+  REQUIRE(says(models, "llama3_8b"));
+  REQUIRE_FALSE(says(models, "qwen3_8b"));
+  const std::string folder = (lightcone.folder() / "run").string();
+  REQUIRE(says(installed("run llama3_8b_h100 --fidelity analytical --out " + folder), "throughput"));
+  REQUIRE(std::filesystem::exists(folder + "/roofline.svg"));
+  REQUIRE(std::filesystem::exists(prefix / "share/lightcone/scenarios/run/validation_table.csv"));
+}
+
 TEST_CASE("predict keeps every row in order and gives a time or a reason") {
   const Program lightcone;
   const std::string points =
@@ -213,7 +279,7 @@ TEST_CASE("a sweep resumes: the second time nothing is computed again") {
   const Outcome first = lightcone(sweep);
   INFO(first.error);
   REQUIRE(first.code == 0);
-  REQUIRE(says(first.out, "machine.gpu.hbm.stacks"));
+  REQUIRE(says(first.out, "hbm.stacks  latency ms"));
   const std::string points = test::read_file(std::filesystem::path(folder) / "points.csv");
   REQUIRE(lightcone(sweep).out == first.out);
   REQUIRE(test::read_file(std::filesystem::path(folder) / "points.csv") == points);

@@ -4,14 +4,19 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "catch.h"
+#include "program.h"
 #include "scenarios/run/result_io.h"
 #include "scenarios/run_values.h"
 #include "scenarios/sweep/run_sweep.h"
+#include "sim/base/content_hash.h"
 #include "temporary_folder.h"
 
 using namespace lightcone;
@@ -111,6 +116,97 @@ TEST_CASE("kill -9 in the middle loses no finished point") {
   REQUIRE(computed(rows) == 3);
   for (std::size_t i = 0; i < 6; ++i) REQUIRE(rows[i].computed == (i >= 3));
   REQUIRE(sweep.warnings.empty());
+}
+
+TEST_CASE("a finished point is known by everything that decides its result") {
+  const SweepPoint point = points_of(1).front();
+  SweepPoint other = point;
+  REQUIRE(point_id(other) == point_id(point));
+  other.identity += " and more";
+  REQUIRE(point_id(other) != point_id(point));
+  // Not the identity alone: an id made without the version of the sources would outlive a change of them.
+  REQUIRE(answer_version().size() == 16);
+  REQUIRE(point_id(point) == ContentHash().add(point.identity).add(answer_version()).hex());
+}
+
+TEST_CASE("the version of the answer covers every source between a scenario and its result") {
+  const fs::path build = fs::path(LIGHTCONE_PROGRAM).parent_path();
+  std::set<std::string> covered;
+  std::ifstream list(build / "answer_sources.txt");
+  for (std::string line; std::getline(list, line);) covered.insert(line);
+  const fs::path root = LIGHTCONE_SOURCE_DIR;
+  for (const char* folder :
+       {"sim", "models", "hardware", "workloads", "scenarios/load", "scenarios/mapping", "scenarios/run"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
+      const std::string ending = entry.path().extension().string();
+      if (ending != ".cpp" && ending != ".h" && ending != ".proto") continue;
+      INFO(entry.path());
+      CHECK(covered.count(fs::relative(entry.path(), root).generic_string()) == 1);
+    }
+  }
+}
+
+TEST_CASE("a version changes with the contents and the names of its sources, and with nothing else") {
+  const test::TemporaryFolder folder;
+  const auto put = [&](const std::string& name, const std::string& text) {
+    std::ofstream(folder.path() / name) << text;
+  };
+  const auto version = [&] {
+    const std::string command = "cd '" + folder.path().string() +
+                                "' && cmake -DSOURCES_FILE=list.txt -DMACRO=V -DOUTPUT=out.h -P '" LIGHTCONE_SOURCE_DIR
+                                "/scenarios/run/version_header.cmake'";
+    REQUIRE(std::system(command.c_str()) == 0);
+    return test::read_file(folder.path() / "out.h");
+  };
+  put("a.cpp", "int a;");
+  put("b.cpp", "int b;");
+  put("list.txt", "a.cpp\nb.cpp\n");
+  const std::string first = version();
+  REQUIRE(first.find("#define V \"") != std::string::npos);
+  const auto written = fs::last_write_time(folder.path() / "out.h");
+  REQUIRE(version() == first);
+  REQUIRE(fs::last_write_time(folder.path() / "out.h") == written);
+  put("b.cpp", "int c;");
+  const std::string changed = version();
+  REQUIRE(changed != first);
+  put("list.txt", "a.cpp\n");
+  REQUIRE(version() != changed);
+  put("list.txt", "a.cpp\nb.cpp\n");
+  put("b.cpp", "int b;");
+  REQUIRE(version() == first);
+}
+
+TEST_CASE("a change of a file that the scenario refers to computes its points again") {
+  const test::Program lightcone;
+  const auto clock = [&](const char* ghz) {
+    (void)lightcone.file("machine.textproto",
+                         std::string("base: \"h100_sxm\" gpu { clock { boost_ghz: ") + ghz + " } }\n");
+  };
+  const std::string scenario = lightcone.file(
+      "sweep.textproto",
+      "model { base: \"llama3_8b\" }\nmachine { base: \"machine.textproto\" }\nworkload { base: \"prefill_4k\" }\n"
+      "sweep { axis { path: \"workload.prefill.prompt_tokens\" values: [\"128\"] } }\n");
+  const auto latency = [&] {
+    const test::Outcome outcome = lightcone("sweep --json --quiet --no-plots --fidelity analytical " + scenario +
+                                            " --out " + (lightcone.folder() / "out").string());
+    INFO(outcome.error);
+    REQUIRE(outcome.code == 0);
+    return nlohmann::json::parse(outcome.out)[0]["latency_ms"].get<double>();
+  };
+  const auto points = [&] {
+    SweepStore store(lightcone.folder() / "out", [](const std::string&) {});
+    return store.size();
+  };
+  clock("1.7");
+  const double slow = latency();
+  REQUIRE(latency() == slow);
+  REQUIRE(points() == 1);
+  clock("1.2");
+  REQUIRE(latency() > slow);
+  REQUIRE(points() == 2);
+  clock("1.7");
+  REQUIRE(latency() == slow);
+  REQUIRE(points() == 2);
 }
 
 TEST_CASE("a damaged sweep store is moved aside with a warning") {
