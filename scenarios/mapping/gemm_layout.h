@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every GEMM kernel shares, whatever the generation: tensors, the grid and its raster order, the parts of k, and
-// the loads, products and stores of one tile. The kernels (gemm_wgmma.cpp, gemm_mma_sync.cpp) differ in how they
-// arrange these over warps and pipeline stages.
+// the loads, products and stores of one tile. The kernels (gemm_program.h: WGMMA,
+// tcgen05, multistage) differ in how they arrange these over warps and pipeline stages.
 #pragma once
 
 #include <cstdint>

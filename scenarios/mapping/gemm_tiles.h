@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tile shapes that a GEMM library offers per tensor-core generation: short lists, as cuBLAS and CUTLASS profiles
-// show them (Ampere: multiples of 64 up to 256; Hopper: also 16, 32 and 192 along the instruction's N).
+// The tile shapes that a GEMM library offers per tensor-core generation, as cuBLAS and CUTLASS profiles show them.
+// Ampere: multiples of 64, at most 256 x 128. Hopper: 64 to 256 rows, columns in steps of 16 (or powers of two in older
+// libraries). Blackwell: 128 rows. Without tensor cores: the FFMA kernels' own short list.
 #pragma once
 
 #include <cstdint>
