@@ -81,10 +81,10 @@ BlockList blocks_of(const Mask& mask, Index query_block, Index key_block) {
   return list;
 }
 
-Mask mask_of(const BlockList& blocks, Index tokens, Index block, bool causal) {
-  return mask_where(tokens, tokens, [&](Index i, Index j) {
-    const std::vector<Index>& row = blocks.at(static_cast<std::size_t>(i / block));
-    return std::binary_search(row.begin(), row.end(), j / block) && (!causal || j <= i);
+Mask mask_of(const BlockList& blocks, Index queries, Index keys, Index query_block, Index key_block, bool causal) {
+  return Mask::NullaryExpr(queries, keys, [&](Index i, Index j) {
+    const std::vector<Index>& row = blocks.at(static_cast<std::size_t>(i / query_block));
+    return std::binary_search(row.begin(), row.end(), j / key_block) && (!causal || j <= keys - queries + i);
   });
 }
 

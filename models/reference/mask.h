@@ -45,8 +45,9 @@ BlockList bigbird_blocks(Index blocks, Index random, std::uint64_t seed);
 // The blocks of `query_block` x `key_block` that hold an attended pair: what a block-sparse kernel visits.
 BlockList blocks_of(const Mask& mask, Index query_block, Index key_block);
 
-// The pairs inside the listed blocks; causal: without the pairs j > i (those of the diagonal blocks).
-Mask mask_of(const BlockList& blocks, Index tokens, Index block, bool causal);
+// The pairs inside the listed blocks of `key_block` keys, a list per `query_block` queries; causal: without the pairs
+// of keys after the query (those of the diagonal blocks).
+Mask mask_of(const BlockList& blocks, Index queries, Index keys, Index query_block, Index key_block, bool causal);
 
 // Attended pairs.
 std::uint64_t pairs(const Mask& mask);

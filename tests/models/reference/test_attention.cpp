@@ -33,7 +33,7 @@ TEST_CASE("masks of one query row are those of their definitions") {
   CHECK(row(longformer_mask(12, 2, 1, {0}), 6) == "#...#####...");
   CHECK(row(longformer_mask(12, 2, 2, {}), 6) == "..#.#.#.#.#.");
   CHECK(row(longformer_mask(12, 1, 1, {6}), 6) == "############");
-  CHECK(row(mask_of({{0}, {0, 1}, {2}}, 12, 4, true), 6) == "#######.....");
+  CHECK(row(mask_of({{0}, {0, 1}, {2}}, 12, 12, 4, 4, true), 6) == "#######.....");
 }
 
 TEST_CASE("causal and window masks have the pairs of the operator's formula") {
