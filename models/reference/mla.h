@@ -7,6 +7,7 @@
 #pragma once
 
 #include "models/reference/flash_attention.h"
+#include "models/reference/gemm.h"
 #include "models/reference/rope.h"
 
 namespace lightcone::models::reference {
@@ -25,18 +26,6 @@ struct MlaInputs {
   }
 };
 
-// a b with one multiplication and one addition per term.
-template <class Number>
-Matrix<Number> matrix_product(const Matrix<Number>& a, const Matrix<Number>& b) {
-  Matrix<Number> c = Matrix<Number>::Constant(a.rows(), b.cols(), Number(0));
-  for (Index i = 0; i < a.rows(); ++i) {
-    for (Index k = 0; k < a.cols(); ++k) {
-      for (Index j = 0; j < b.cols(); ++j) c(i, j) += a(i, k) * b(k, j);
-    }
-  }
-  return c;
-}
-
 // RoPE part of head n of the queries, which are the last of the key positions.
 template <class Number>
 Matrix<Number> mla_rotated_query(const MlaInputs<Number>& in, Index n) {
@@ -54,8 +43,8 @@ Matrix<Number> mla_attention(const MlaInputs<Number>& in, const Mask& mask) {
   for (Index n = 0; n < in.heads(); ++n) {
     const Matrix<Number> w_uk = in.w_uk[static_cast<std::size_t>(n)].transpose();
     q << in.q_nope.middleCols(n * dn, dn), mla_rotated_query(in, n);
-    k << matrix_product(in.latent, w_uk), k_rope;
-    const Matrix<Number> v = matrix_product(in.latent, in.w_uv[static_cast<std::size_t>(n)]);
+    k << product(in.latent, w_uk), k_rope;
+    const Matrix<Number> v = product(in.latent, in.w_uv[static_cast<std::size_t>(n)]);
     output.middleCols(n * dv, dv) = attention(q, k, v, mask, {.scale = in.scale()}).output;
   }
   return output;
@@ -71,9 +60,9 @@ Matrix<Number> mla_absorbed(const MlaInputs<Number>& in, const AttendLatents& at
   k << in.latent, rotated_by_position(in.k_rope, 0, RopeLayout::neighbours, dr);
   for (Index n = 0; n < in.heads(); ++n) {
     const Matrix<Number> q_nope = in.q_nope.middleCols(n * dn, dn);
-    q << matrix_product(q_nope, in.w_uk[static_cast<std::size_t>(n)]), mla_rotated_query(in, n);
+    q << product(q_nope, in.w_uk[static_cast<std::size_t>(n)]), mla_rotated_query(in, n);
     const Attended<Number> attended = attend_latents(q, k, in.latent, AttentionOptions{.scale = in.scale()});
-    output.middleCols(n * dv, dv) = matrix_product(attended.output, in.w_uv[static_cast<std::size_t>(n)]);
+    output.middleCols(n * dv, dv) = product(attended.output, in.w_uv[static_cast<std::size_t>(n)]);
   }
   return output;
 }
