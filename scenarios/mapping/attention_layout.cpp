@@ -21,6 +21,8 @@ constexpr std::uint64_t kSetUpCycles = 1500;  // calibrated: decode CTAs of aico
 constexpr std::uint64_t kSynchronousSetUpCycles = 2500;  // more where the warps that multiply also fetch (mma.sync)
 constexpr std::uint64_t kBlockTableCycles = 1000;        // before any data: lengths, then block table, then addresses
 
+constexpr std::uint64_t kShareRows = 64;  // of a warpgroup of Hopper
+
 std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
 
 }  // namespace
@@ -53,6 +55,7 @@ AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPla
     o_ = q_;
     o_.tensor = 3;
     tensors_.push_back({"o", Bytes(op.batch * q_sequence), Residency::warm, true});
+    add_spills(gpu);
     return;
   }
   const auto partial = [&](std::uint32_t tensor, std::uint64_t row) {
@@ -66,6 +69,13 @@ AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPla
   sums_ = partial(4, 4);
   tensors_.push_back({"partial_o", Bytes(all_rows * op.head_dim * 4), Residency::warm, true});
   tensors_.push_back({"log_sum_exp", Bytes(all_rows * 4), Residency::warm, true});
+  add_spills(gpu);
+}
+
+void AttentionLayout::add_spills(const GpuSpec& gpu) {
+  const std::uint64_t all = spilled_bytes() * (plan_.rows / kShareRows);
+  spills_beyond_l1_ = all > gpu.sm.l1_and_shared.count() - shared_memory(plan_).count();
+  if (spills_beyond_l1_) tensors_.push_back({"spills", Bytes(all), Residency::warm, true});
 }
 
 TileProgram AttentionLayout::start(const std::string& kernel) const {
@@ -280,18 +290,31 @@ std::vector<Op> AttentionLayout::softmax(std::uint32_t shares, Score score) cons
   return {maximum, exponentials, sum};
 }
 
-std::vector<Op> AttentionLayout::promote(std::uint32_t shares) const {
-  if (!plan_.promotes) return {};
+std::uint64_t AttentionLayout::spilled_bytes() const {
+  if (!plan_.promotes) return 0;
   constexpr std::uint64_t kThreads = 128, kOther = 24;  // of a warpgroup; registers for addresses and row sums
-  const std::uint64_t rows = plan_.rows / shares;
+  const std::uint64_t shares = plan_.rows / kShareRows;
   const std::uint64_t limit = shares <= 2 ? 240 : 160;  // setmaxnreg (flash_fwd_kernel_sm90.h)
-  // O twice, fp32 scores of the next block and packed probabilities of this one.
-  const std::uint64_t needed = rows * (2 * plan_.head_dim + plan_.columns + plan_.columns / 4) / kThreads + kOther;
-  const std::uint64_t spilled = needed > limit ? (needed - limit) * kThreads * 4 : 0;
+  // O twice and packed probabilities; fp32 scores of the next block too, except where the kernel multiplies them
+  // afterwards (head_dim 256, paged: IntraWGOverlap off).
+  const std::uint64_t scores = plan_.head_dim == 256 && op_.paged ? 0 : plan_.columns;
+  const std::uint64_t needed = kShareRows * (2 * plan_.head_dim + scores + plan_.columns / 4) / kThreads + kOther;
+  return needed > limit ? (needed - limit) * kThreads * 4 : 0;
+}
+
+std::vector<Op> AttentionLayout::promote(std::uint32_t share) const {
+  if (!plan_.promotes) return {};
   VectorWork work;
-  work.fp32_ops = 3 * rows * plan_.head_dim;  // set aside, clear, add
+  work.fp32_ops = 3 * kShareRows * plan_.head_dim;  // set aside, clear, add
+  const std::uint64_t spilled = spilled_bytes();
   if (spilled == 0) return {work};
-  return {work, SharedAccess{spilled, spilled}};  // the L1 is the same memory, of the same width
+  // The L1 is the same memory as shared memory, and of the same width, as far as it holds them.
+  if (!spills_beyond_l1_) return {work, SharedAccess{spilled, spilled}};
+  Box box =
+      tile_box({static_cast<std::uint32_t>(tensors_.size() - 1), plan_.rows / kShareRows, spilled, spilled, {}, 0},
+               Var::none, 1);
+  box.first_row = share;
+  return {GlobalStore{box}, GlobalLoad{box}, WaitLoads{}, work};
 }
 
 VectorWork AttentionLayout::rescale(std::uint32_t shares) const {

@@ -44,8 +44,11 @@ class AttentionLayout {
   [[nodiscard]] hardware::Mma values(std::uint32_t share, std::uint32_t shares, hardware::Var loop) const;
   // Online softmax of one block of scores; `masked` adds the comparisons of all the tile's masked blocks at once.
   [[nodiscard]] std::vector<hardware::Op> softmax(std::uint32_t shares, Score score) const;
-  // O += P V of a block whose products were summed apart, with what the registers do not hold spilled and read back.
-  [[nodiscard]] std::vector<hardware::Op> promote(std::uint32_t shares) const;
+  // O += P V of a block whose products were summed apart, with what the registers do not hold spilled and read back:
+  // to the L1, or through it to the L2 where shared memory leaves too little of it.
+  [[nodiscard]] std::vector<hardware::Op> promote(std::uint32_t share) const;
+  // By one warpgroup, per block.
+  [[nodiscard]] std::uint64_t spilled_bytes() const;
   [[nodiscard]] hardware::VectorWork rescale(std::uint32_t shares) const;
   // Normalise and store O; with split keys the fp32 partial result and its log-sum-exp.
   [[nodiscard]] std::vector<hardware::Op> finish(std::uint32_t share, std::uint32_t shares,
@@ -61,6 +64,7 @@ class AttentionLayout {
   [[nodiscard]] hardware::LoopRange blocks_of(std::uint64_t tile) const;
   [[nodiscard]] hardware::Box share_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] std::uint64_t query_of(std::uint64_t row) const { return row / row_divisor_; }
+  void add_spills(const hardware::GpuSpec& gpu);
   // KV heads of consecutive sequences whose tiles are launched together.
   struct Section {
     std::uint64_t first_head, heads, first_sequence, sequences;
@@ -81,6 +85,7 @@ class AttentionLayout {
   std::uint64_t keys_;  // that any query sees
   std::uint64_t window_;
   bool masked_;
+  bool spills_beyond_l1_ = false;
   std::vector<hardware::Tensor> tensors_;
   MatrixView q_, k_, v_, o_, partial_, sums_;
 };

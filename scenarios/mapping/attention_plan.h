@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which attention kernel a library launches for a shape, with its tile, head packing and number of key parts.
-// Sources: flash-attention repository (csrc/flash_attn: flash_fwd_launch_template.h, flash_api.cpp; hopper:
-// tile_size.h, heuristics.h, flash_api.cpp, flash_prepare_scheduler.cu); TensorRT-LLM, cpp/kernels/fmha_v2 (setup.py:
-// enumerate_hgmma_flash_warpspec_kernels, enumerate_qgmma_flash_warpspec_kernels; src/fmha/warpspec/compute.h). vLLM:
-// vllm-project/flash-attention, pull request 104 (two-level accumulation).
+// One function per kernel family; plan_attention chooses among them as the library does.
 #pragma once
 
 #include <cstdint>
 
 #include "hardware/spec/gpu_spec.h"
 #include "models/graph/operator.h"
+#include "scenarios/mapping/attention_splits.h"
 #include "scenarios/mapping/map_operator.h"
 
 namespace lightcone::scenarios {
@@ -21,14 +19,17 @@ struct AttentionPlan {
   std::uint32_t stages = 2;                 // of the K and of the V ring
   std::uint32_t splits = 1;                 // parts of the keys summed by different CTAs; above 1 only with `packed`
   std::uint32_t most_splits = 1;  // the host's bound: above 1 the merging kernel is launched whatever `splits`
+  std::uint32_t ctas_per_sm = 1;  // that the registers of a warp-specialised kernel leave room for
   bool packed = false;
   bool longest_first = false;
   bool mma_sync = false;         // warp instructions and cp.async (FlashAttention-2), whatever the GPU could do
   bool serial_combine = false;   // the merging kernel adds one part before it asks for the next
   bool softmax_in_turn = false;  // a warpgroup waits for its products before softmax, and for softmax before the next
-  bool transposes_v = false;  // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
-  bool promotes = false;      // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
-  bool bulk_pages = false;    // a page is a TMA box
+  bool transposes_v = false;   // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
+  bool promotes = false;       // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
+  bool bulk_pages = false;     // a page is a TMA box
+  bool by_head = false;        // a CTA per query head, without matrix instructions (masked_mha.h)
+  bool appends_cache = false;  // rotates Q and K and appends K and V itself
   NumberFormat multiply = NumberFormat::bf16;
 };
 
@@ -41,11 +42,22 @@ std::uint32_t rows_per_share(const hardware::GpuSpec& gpu);
 // Throws ConfigError when no kernel of the library takes the shape.
 AttentionPlan plan_attention(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);
 
-// `any`: every number of parts, none for up to four key blocks (FlashAttention-3). `even`: only those that shorten the
-// longest part (FlashAttention-2).
-enum class SplitRule : std::uint8_t { any, even };
+// ---- The families. Every query sees at least one key; sizes are checked. ------------------------------------------
 
-// Smallest split of the keys within 85 % of the best wave efficiency; 1 when the tiles alone fill 80 % of the slots.
-std::uint32_t split_heuristic(std::uint64_t tiles, std::uint64_t slots, std::uint64_t key_blocks, SplitRule rule);
+// FlashAttention-2 (csrc/flash_attn: flash_fwd_launch_template.h, run_mha_fwd_hdim*).
+AttentionPlan plan_flash_2(const models::Attention& op, const hardware::GpuSpec& gpu);
+// Its split kernel, the only one of it that reads a paged cache (flash_api.cpp: run_mha_fwd, force_split_kernel).
+// `splits_ungrouped`: keys are split also where no query heads share a KV head.
+AttentionPlan plan_flash_2_split(const models::Attention& op, const hardware::GpuSpec& gpu, bool splits_ungrouped);
+// FlashAttention-3 on sm_80 (hopper/mainloop_fwd_sm80.hpp): what SGLang's fa3 backend runs there.
+AttentionPlan plan_flash_3_sync(const models::Attention& op, const hardware::GpuSpec& gpu);
+// FlashAttention-3 on wgmma, and its schedule on later generations.
+AttentionPlan plan_flash_3(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);
+// TensorRT-LLM, prefill: cpp/kernels/fmha_v2 (setup.py: enumerate_*_flash_warpspec_kernels).
+AttentionPlan plan_fused_mha(const models::Attention& op, const hardware::GpuSpec& gpu);
+// TensorRT-LLM, decode of more query heads per KV head than XQA takes: masked_mha.h.
+AttentionPlan plan_masked_mha(const models::Attention& op);
+// TensorRT-LLM, decode of an 8-bit cache on Hopper: cpp/kernels/xqa/mha_sm90.cu.
+AttentionPlan plan_xqa(const models::Attention& op, const hardware::GpuSpec& gpu);
 
 }  // namespace lightcone::scenarios

@@ -49,7 +49,7 @@ void blocks_in_turn(Role& role, const AttentionLayout& layout, std::uint8_t v, s
   const auto block = [&](Score score) {
     append(role.ops, WaitStage{kK}, layout.scores(share, shares, Var::loop1, 0), MmaWait{0}, ReleaseStage{kK},
            layout.softmax(shares, score), layout.rescale(shares), WaitStage{v},
-           layout.values(share, shares, Var::loop1), MmaWait{0}, ReleaseStage{v}, layout.promote(shares));
+           layout.values(share, shares, Var::loop1), MmaWait{0}, ReleaseStage{v}, layout.promote(share));
   };
   append(role.ops, LoopBegin{1});
   block(Score::plain);
@@ -89,11 +89,11 @@ TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& 
   const AttentionLayout layout(op, plan, gpu);
   const std::uint32_t shares = plan.rows / rows_per_share(gpu);
   TileProgram program = layout.start("flash_attention_3");
-  program.persistent = true;
+  program.persistent = plan.ctas_per_sm == 1;
   program.threads_per_cta = 128 * (1 + shares);
   // setmaxnreg leaves the producer 24-56 registers and the consumers 160-256; launched with the mean. A CTA of one
   // consumer warpgroup takes 168 as well, so that no second one fits the SM.
-  program.registers_per_thread = shares <= 2 ? 168 : 128;
+  program.registers_per_thread = plan.ctas_per_sm > 1 ? 112 : shares <= 2 ? 168 : 128;
   CtaClass cta{"tile",
                {producer_role(layout, plan.packed)},
                {{"k", plan.stages, shares}, {"v", plan.stages, plan.transposes_v ? 1 : shares}, {"q", 1, shares}}};

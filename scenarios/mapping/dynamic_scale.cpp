@@ -19,18 +19,7 @@ constexpr std::uint64_t kRowThreads = 256, kUnrolled = 4;       // vLLM; nvcc ke
 constexpr std::uint64_t kReductionCycles = 150;                 // shuffles, one hand-over through shared memory
 constexpr std::uint64_t kTreeCycles = 8 * 60;  // vLLM: eight halvings through shared memory, each a barrier
 
-TileProgram clear_scale() {
-  TileProgram program;
-  program.name = "memset_scale";
-  program.tensors = {{"scale", Bytes(kSector), Residency::warm, true}};
-  program.threads_per_cta = 32;
-  program.registers_per_thread = 16;
-  std::vector<Op> ops;
-  append(ops, GlobalStore{tile_box({0, 1, kSector, kSector, {}, 0}, Var::none, 1), CopyPath::lsu});
-  program.classes = {{"clear", {Role{"threads", 1, std::move(ops)}}, {}}};
-  program.groups.resize(1);
-  return program;
-}
+TileProgram clear_scale() { return memset_program(kSector); }
 
 // Per value: convert, absolute value and maximum; address, comparison and branch of the loop.
 VectorWork maximum_of(std::uint64_t values) {
@@ -43,6 +32,19 @@ VectorWork maximum_of(std::uint64_t values) {
 }
 
 }  // namespace
+
+TileProgram memset_program(std::uint64_t bytes) {
+  TileProgram program;
+  program.name = "memset";
+  program.tensors = {{"cleared", Bytes(bytes), Residency::warm, true}};
+  program.threads_per_cta = 32;
+  program.registers_per_thread = 16;
+  std::vector<Op> ops;
+  append(ops, GlobalStore{tile_box({0, 1, bytes, bytes, {}, 0}, Var::none, 1), CopyPath::lsu});
+  program.classes = {{"clear", {Role{"threads", 1, std::move(ops)}}, {}}};
+  program.groups.resize(1);
+  return program;
+}
 
 std::vector<TileProgram> dynamic_scale_programs(const models::Elementwise& op, KernelLibrary library) {
   const bool by_row = library == KernelLibrary::vllm && op.row != 0;

@@ -13,6 +13,9 @@
 
 namespace lightcone::scenarios {
 
+// A memset of a few bytes.
+hardware::TileProgram memset_program(std::uint64_t bytes);
+
 // In launch order. `op` is a quantisation with `dynamic_scale`; `op.row` is used where the kernel goes row by row.
 std::vector<hardware::TileProgram> dynamic_scale_programs(const models::Elementwise& op, KernelLibrary library);
 

@@ -2,7 +2,10 @@
 #include <fmt/core.h>
 
 #include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/dynamic_scale.h"
 #include "scenarios/mapping/elementwise.h"
+#include "scenarios/mapping/kv_cache_kernels.h"
+#include "scenarios/mapping/masked_mha.h"
 #include "scenarios/mapping/row_kernels.h"
 #include "scenarios/mapping/strided_copy.h"
 #include "sim/base/checked.h"
@@ -46,9 +49,15 @@ hardware::TileProgram plan_lengths(const models::Attention& op) {
   return program;
 }
 
+// vLLM plans once per step, outside the layers.
 bool plans_lengths(const AttentionPlan& plan, KernelLibrary library) {
-  return library == KernelLibrary::tensorrt_llm || library == KernelLibrary::sglang ||
-         (library == KernelLibrary::vllm && !plan.mma_sync);
+  return (library == KernelLibrary::tensorrt_llm && !plan.appends_cache) || library == KernelLibrary::sglang;
+}
+
+// FlashAttention-3 with a plan made beforehand: the tile counter is set back after the kernel (flash_api.cpp), unless
+// the merging kernel does.
+bool clears_counter(const AttentionPlan& plan, KernelLibrary library) {
+  return library == KernelLibrary::vllm && !plan.mma_sync && plan.most_splits == 1;
 }
 
 // FlashAttention-2 turns the query heads of a single token into rows of (group, KV head): a transposed copy of Q before
@@ -80,6 +89,31 @@ void add_conversions(const models::Attention& op, const hardware::GpuSpec& gpu, 
   convert(op.heads);
 }
 
+// Positions of the table of cosines and sines that TensorRT-LLM makes for a layer built without a model, as its
+// benchmarks do (RopeParams: max_positions; AttentionOp: rotary_embedding_max_positions).
+constexpr std::uint64_t kDefaultTable = 1024;
+
+// This step's K and V, straight from the projection, before any query reads them.
+hardware::TileProgram append_to_cache(const models::Attention& op, const AttentionPlan& plan,
+                                      const hardware::GpuSpec& gpu, const MappingOptions& options) {
+  if (options.library == KernelLibrary::vllm) return reshape_and_cache_program(op);
+  if (options.library == KernelLibrary::tensorrt_llm) {
+    return qkv_preprocessing_program(op, plan.multiply, kDefaultTable, gpu.sm_count);
+  }
+  return rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, 0, true, op.activation, op.kv});
+}
+
+hardware::TileProgram attention_kernel(const models::Attention& op, const AttentionPlan& plan,
+                                       const hardware::GpuSpec& gpu) {
+  if (plan.by_head) return masked_mha(op);
+  return plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu);
+}
+
+const char* family_name(const AttentionPlan& plan) {
+  if (plan.by_head) return "masked MHA";
+  return plan.mma_sync ? "FlashAttention-2" : "FlashAttention-3";
+}
+
 }  // namespace
 
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
@@ -88,21 +122,18 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
   KernelSequence sequence;
   const bool narrower = info(plan.multiply).bits < info(op.activation).bits;
   if (narrower && options.library == KernelLibrary::sglang) add_conversions(op, gpu, sequence);
-  if (op.writes_kv_cache) {
-    // This step's K and V, straight from the projection, before any query reads them.
-    // TensorRT-LLM's kernel for it takes Q along, rotated or not (invokeQKVPreprocessing).
-    const std::uint64_t rotated = options.library == KernelLibrary::tensorrt_llm ? op.head_dim : 0;
-    sequence.kernels.push_back(
-        rotary_program({op.batch * op.q_len, op.heads, op.kv_heads, op.head_dim, rotated, true, op.activation, op.kv}));
+  if (op.writes_kv_cache && !plan.appends_cache) {
+    sequence.kernels.push_back(append_to_cache(op, plan, gpu, options));
   }
   if (plans_lengths(plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
   if (swaps_groups(op, plan) && op.kv_heads > 1) sequence.kernels.push_back(swap_copy(op, gpu));
   const std::size_t main_kernel = sequence.kernels.size();
-  sequence.kernels.push_back(plan.mma_sync ? flash_attention_2(op, plan, gpu) : flash_attention_3(op, plan, gpu));
+  sequence.kernels.push_back(attention_kernel(op, plan, gpu));
   if (plan.most_splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
+  if (clears_counter(plan, options.library)) sequence.kernels.push_back(memset_program(4));
   if (swaps_groups(op, plan)) sequence.kernels.push_back(swap_copy(op, gpu));
-  sequence.note = fmt::format("FlashAttention-{} tile {}x{}, head_dim {}{}, key splits {}", plan.mma_sync ? 2 : 3,
-                              plan.rows, plan.columns, plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
+  sequence.note = fmt::format("{} tile {}x{}, head_dim {}{}, key splits {}", family_name(plan), plan.rows, plan.columns,
+                              plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
   if (hardware::occupancy(sequence.kernels[main_kernel], gpu.sm) == 0) {
     throw ConfigError(gpu.name + ": the attention kernel does not fit one of its SMs");
   }
