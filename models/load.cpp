@@ -3,17 +3,21 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <utility>
 
 #include "models/model.pb.h"
 #include "sim/base/message_reader.h"
 #include "sim/base/resources.h"
+#include "sim/base/suggest.h"
 #include "sim/base/textproto_overlay.h"
 
 namespace lightcone::models {
 namespace {
 
 constexpr IntegerBounds kSize{1, 1u << 30};
+constexpr IntegerBounds kKernel{1, 4096};
+constexpr IntegerBounds kLayers{1, 1u << 20};
 constexpr IntegerBounds kAnyCount{1, std::uint64_t{1} << 50};
 
 bool flag(const MessageReader& from, const std::string& field) { return from.has(field) && from.boolean(field); }
@@ -33,6 +37,67 @@ AttentionMixer read_attention(const MessageReader& from) {
   out.qkv_bias = flag(from, "qkv_bias");
   out.output_bias = flag(from, "output_bias");
   out.qk_norm = flag(from, "qk_norm");
+  out.value_dim = from.integer_or("value_dim", 0, kSize);
+  if (from.has("rotary_dim")) out.rotary_dim = from.integer("rotary_dim", {0, kSize.most});
+  out.sinks = flag(from, "sinks");
+  out.output_gate = flag(from, "output_gate");
+  return out;
+}
+
+MlaMixer read_mla(const MessageReader& from) {
+  MlaMixer out;
+  out.heads = from.integer("heads", kSize);
+  out.query_rank = from.integer_or("query_rank", 0, kSize);
+  out.kv_rank = from.integer("kv_rank", kSize);
+  out.nope_dim = from.integer("nope_dim", kSize);
+  out.rope_dim = from.integer_or("rope_dim", 0, kSize);
+  out.value_dim = from.integer("value_dim", kSize);
+  return out;
+}
+
+Mamba1Mixer read_mamba1(const MessageReader& from) {
+  Mamba1Mixer out;
+  out.inner = from.integer("inner", kSize);
+  out.state = from.integer("state", kSize);
+  out.dt_rank = from.integer("dt_rank", kSize);
+  out.conv_kernel = from.integer("conv_kernel", kKernel);
+  out.inner_norms = flag(from, "inner_norms");
+  return out;
+}
+
+Mamba2Mixer read_mamba2(const MessageReader& from) {
+  Mamba2Mixer out;
+  out.heads = from.integer("heads", kSize);
+  out.head_dim = from.integer("head_dim", kSize);
+  out.groups = from.integer("groups", kSize);
+  out.state = from.integer("state", kSize);
+  out.conv_kernel = from.integer("conv_kernel", kKernel);
+  out.chunk = from.integer("chunk", kSize);
+  out.norm = !from.has("norm") || from.boolean("norm");
+  return out;
+}
+
+ExpertLoad read_expert_load(const MessageReader& from) {
+  ExpertLoad out;
+  out.kind = kind<ExpertLoadKind>(from, "kind");
+  if (!from.has("exponent")) return out;
+  out.exponent = from.real("exponent", {0, true, 10});
+  if (out.kind != ExpertLoadKind::zipf) from.fault("exponent", "belongs to ZIPF only");
+  return out;
+}
+
+MoeMlp read_moe(const MessageReader& from) {
+  MoeMlp out;
+  out.experts = from.integer("experts", {1, 1u << 16});
+  out.top_k = from.integer("top_k", kSize);
+  out.d_ff = from.integer("d_ff", kSize);
+  out.shared_d_ff = from.integer_or("shared_d_ff", 0, kSize);
+  out.shared_gate = flag(from, "shared_gate");
+  out.router_bias = flag(from, "router_bias");
+  out.gated = from.boolean("gated");
+  out.activation = kind<Activation>(from, "activation");
+  out.bias = flag(from, "bias");
+  if (from.has("load")) out.load = read_expert_load(from.child("load"));
   return out;
 }
 
@@ -45,14 +110,82 @@ DenseMlp read_dense_mlp(const MessageReader& from) {
   return out;
 }
 
-// The mixer and the MLP are chosen by the member of the oneof that the file gives.
-Block read_block(const MessageReader& from) {
+// A member of a oneof: its field, and how it is read.
+template <class Kind>
+struct Member {
+  const char* field;
+  Kind (*read)(const MessageReader&);
+};
+
+// The member of the oneof that the file gives; the first one of the list stands for a missing one.
+template <class Kind, std::size_t N>
+Kind read_one_of(const MessageReader& from, const char* what, const Member<Kind> (&members)[N]) {
+  std::string names;
+  for (const Member<Kind>& member : members) {
+    if (from.has(member.field)) return member.read(from.child(member.field));
+    names += (names.empty() ? "" : ", ") + std::string(member.field);
+  }
+  from.fault(what, "is missing: one of " + names);
+  return Kind{};
+}
+
+Mixer read_mixer(const MessageReader& from) {
+  static constexpr Member<Mixer> kMembers[] = {
+      {"attention", [](const MessageReader& m) -> Mixer { return read_attention(m); }},
+      {"mla", [](const MessageReader& m) -> Mixer { return read_mla(m); }},
+      {"mamba1", [](const MessageReader& m) -> Mixer { return read_mamba1(m); }},
+      {"mamba2", [](const MessageReader& m) -> Mixer { return read_mamba2(m); }},
+  };
+  return read_one_of(from, "mixer", kMembers);
+}
+
+Mlp read_mlp(const MessageReader& from) {
+  static constexpr Member<Mlp> kMembers[] = {
+      {"dense_mlp", [](const MessageReader& m) -> Mlp { return read_dense_mlp(m); }},
+      {"no_mlp", [](const MessageReader&) -> Mlp { return NoMlp{}; }},
+      {"moe", [](const MessageReader& m) -> Mlp { return read_moe(m); }},
+  };
+  return read_one_of(from, "mlp", kMembers);
+}
+
+// `counted_by_pattern`: the pattern says how many layers the block has.
+Block read_block(const MessageReader& from, bool counted_by_pattern) {
   Block out;
   out.name = from.text("name");
-  out.layers = from.integer("layers", {1, 1u << 20});
-  out.mixer = read_attention(from.child("attention"));
-  out.mlp = read_dense_mlp(from.child("dense_mlp"));
+  if (!counted_by_pattern) {
+    out.layers = from.integer("layers", kLayers);
+  } else if (from.has("layers")) {
+    from.fault("layers", "must not be given beside the model's pattern, which counts the layers");
+  }
+  out.mixer = read_mixer(from);
+  out.mlp = read_mlp(from);
+  out.post_norms = flag(from, "post_norms");
+  out.shared = flag(from, "shared");
   return out;
+}
+
+// The kind of each layer by the names of the pattern, which is repeated; counts the layers of each block.
+void apply_pattern(const MessageReader& from, ModelSpec& model) {
+  const std::uint64_t layers = from.integer("layers", kLayers);
+  std::vector<std::string> names;
+  for (const Block& block : model.blocks) names.push_back(block.name);
+  std::vector<std::size_t> kinds;
+  std::istringstream words(from.text("pattern"));
+  for (std::string word; words >> word;) {
+    const auto found = std::find(names.begin(), names.end(), word);
+    if (found == names.end()) {
+      from.fault("pattern", "\"" + word + "\" is not the name of a block" + suggestion_text(word, names));
+    }
+    kinds.push_back(static_cast<std::size_t>(found - names.begin()) % std::max<std::size_t>(1, names.size()));
+  }
+  if (kinds.empty() || model.blocks.empty()) return;
+  for (std::uint64_t i = 0; i < layers; ++i) {
+    model.pattern.push_back(kinds[i % kinds.size()]);
+    ++model.blocks[model.pattern.back()].layers;
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (model.blocks[i].layers == 0) from.fault("pattern", "does not name the block \"" + names[i] + "\"");
+  }
 }
 
 ModelSpec read_model(const MessageReader& from) {
@@ -64,7 +197,10 @@ ModelSpec read_model(const MessageReader& from) {
   out.norm = kind<NormKind>(from, "norm");
   out.position = kind<PositionKind>(from, "position");
   out.max_positions = from.integer_or("max_positions", 0, {1, std::uint64_t{1} << 40});
-  for (const MessageReader& block : from.children("block")) out.blocks.push_back(read_block(block));
+  const bool patterned = from.has("pattern");
+  for (const MessageReader& block : from.children("block")) out.blocks.push_back(read_block(block, patterned));
+  if (patterned) apply_pattern(from, out);
+  if (!patterned && from.has("layers")) from.fault("layers", "belongs to a pattern; a block counts its own layers");
   out.published_parameters = from.integer_or("published_parameters", 0, kAnyCount);
   out.source = from.text("source");
   return out;

@@ -8,8 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "models/graph/tensor_bytes.h"
-#include "sim/base/checked.h"
+#include "models/graph/cost_parts.h"
 
 namespace lightcone::models {
 
@@ -18,13 +17,14 @@ namespace {
 // One row per elementwise kind, in enum order: the cost of one output element. Formulas with the operations counted:
 // silu(x) = x / (1 + exp(-x)): add, multiply; exp, reciprocal.
 // gelu(x) = h + h tanh(x (k + c x^2)), h = x / 2: 2 multiplies, 2 FMA, multiply less one shared = 7; tanh.
+// sigmoid_mul: x / (1 + exp(-g)): add, multiply; exp, reciprocal.
 // quantize: multiply by the scale, clamp from both sides.
 struct ElementwiseInfo {
   ElementwiseKind kind;
   std::string_view name;
   std::uint64_t inputs, flops, special;
 };
-constexpr std::array<ElementwiseInfo, 12> kElementwise{{
+constexpr std::array<ElementwiseInfo, 14> kElementwise{{
     {ElementwiseKind::add, "add", 2, 1, 0},
     {ElementwiseKind::mul, "mul", 2, 1, 0},
     {ElementwiseKind::scale, "scale", 1, 1, 0},
@@ -32,6 +32,8 @@ constexpr std::array<ElementwiseInfo, 12> kElementwise{{
     {ElementwiseKind::gelu_mul, "gelu_mul", 2, 8, 1},
     {ElementwiseKind::gelu, "gelu", 1, 7, 1},
     {ElementwiseKind::relu, "relu", 1, 1, 0},
+    {ElementwiseKind::relu_squared, "relu_squared", 1, 2, 0},
+    {ElementwiseKind::sigmoid_mul, "sigmoid_mul", 2, 2, 2},
     {ElementwiseKind::tanh, "tanh", 1, 0, 1},
     {ElementwiseKind::pow, "pow", 1, 1, 2},  // exp2(e log2(x))
     {ElementwiseKind::divide, "divide", 2, 1, 1},
@@ -46,34 +48,11 @@ static_assert([] {
   return true;
 }());
 
+// In enum order.
+constexpr std::array<std::string_view, 8> kRules{"sum",   "scalar_decay", "ssd",           "vector_decay",
+                                                 "delta", "gated_delta",  "channel_delta", "dplr"};
+
 constexpr std::uint64_t kIndexBytes = 4;  // token ids and positions are 32-bit integers
-
-struct Size {
-  std::string_view name;
-  std::uint64_t value;
-};
-
-void require_positive(std::string_view op, std::initializer_list<Size> sizes) {
-  std::vector<Diagnostic> faults;
-  for (const Size& size : sizes) {
-    if (size.value != 0) continue;
-    Diagnostic fault;
-    fault.field = fmt::format("{}.{}", op, size.name);
-    fault.message = "is 0, must be at least 1";
-    faults.push_back(std::move(fault));
-  }
-  if (!faults.empty()) throw ConfigError(std::move(faults));
-}
-
-Flops flops(std::string_view what, std::initializer_list<std::uint64_t> factors) {
-  return Flops(checked_product(what, factors));
-}
-
-Bytes total(std::string_view what, std::initializer_list<Bytes> parts) {
-  std::uint64_t sum = 0;
-  for (const Bytes part : parts) sum = checked_sum(what, {sum, part.count()});
-  return Bytes(sum);
-}
 
 Cost cost_of(const Gemm& g) {
   require_positive("gemm", {{"m", g.m}, {"n", g.n}, {"k", g.k}});
@@ -93,8 +72,10 @@ Cost cost_of(const BatchedGemm& g) {
   require_positive("bmm", {{"batch", g.batch}, {"m", g.m}, {"n", g.n}, {"k", g.k}});
   Cost c;
   c.matrix_flops = flops("bmm FLOPs", {2, g.batch, g.m, g.n, g.k});
-  c.read_bytes = total("bmm inputs", {tensor_bytes("bmm inputs", g.activation, {g.batch, g.m, g.k}),
-                                      tensor_bytes("bmm inputs", g.weight, {g.batch, g.k, g.n})});
+  const Bytes inputs = tensor_bytes("bmm inputs", g.activation, {g.batch, g.m, g.k});
+  const Bytes weights = tensor_bytes("bmm inputs", g.weight, {g.batch, g.k, g.n});
+  c.weight_bytes = g.weights_are_static ? weights : Bytes();
+  c.read_bytes = g.weights_are_static ? inputs : total("bmm inputs", {inputs, weights});
   c.written_bytes = tensor_bytes("bmm output", g.output, {g.batch, g.m, g.n});
   return c;
 }
@@ -116,6 +97,9 @@ Cost cost_of(const Attention& a) {
                                  {"q_len", a.q_len},
                                  {"kv_len", a.kv_len},
                                  {"head_dim", a.head_dim}});
+  if (a.values_in_keys && a.v_dim() > a.head_dim) {
+    throw ConfigError(fmt::format("attention: values of {} cannot lie in keys of {}", a.v_dim(), a.head_dim));
+  }
   if (a.heads % a.kv_heads != 0) {
     throw ConfigError(fmt::format("attention: kv_heads {} does not divide heads {}", a.kv_heads, a.heads));
   }
@@ -123,36 +107,40 @@ Cost cost_of(const Attention& a) {
   const std::uint64_t all_pairs = checked_product("attention pairs", {a.batch, a.heads, pairs});
   const std::uint64_t rows = checked_product("attention rows", {a.batch, a.heads, a.q_len});
   Cost c;
-  c.matrix_flops = flops("attention FLOPs", {4, all_pairs, a.head_dim});
+  c.matrix_flops = flops("attention FLOPs", {2, all_pairs, checked_sum("attention head", {a.head_dim, a.v_dim()})});
   c.vector_flops = Flops(checked_sum("attention FLOPs", {checked_product("attention FLOPs", {4, all_pairs}),
-                                                         checked_product("attention FLOPs", {rows, a.head_dim})}));
+                                                         checked_product("attention FLOPs", {rows, a.v_dim()})}));
   c.special = checked_sum("attention special functions", {all_pairs, rows});
 
   // K and V of this step come from the projection when the operator itself appends them, else from the cache.
   const std::uint64_t visible = visible_keys(a);
   const std::uint64_t fresh = a.writes_kv_cache ? std::min(a.q_len, visible) : 0;
   const Bytes query = tensor_bytes("attention Q", a.activation, {rows, a.head_dim});
+  const Bytes output = tensor_bytes("attention output", a.activation, {rows, a.v_dim()});
+  const std::uint64_t kv_width = checked_sum("attention head", {a.head_dim, a.values_in_keys ? 0 : a.v_dim()});
   const auto kv = [&](NumberFormat format, std::uint64_t keys) {
-    return tensor_bytes("attention K and V", format, {2, a.batch, keys, a.kv_heads, a.head_dim});
+    return tensor_bytes("attention K and V", format, {a.batch, keys, a.kv_heads, kv_width});
   };
   c.read_bytes = total("attention inputs", {query, kv(a.kv, visible - fresh), kv(a.activation, fresh)});
-  c.written_bytes = a.writes_kv_cache ? total("attention output", {query, kv(a.kv, a.q_len)}) : query;
+  c.written_bytes = a.writes_kv_cache ? total("attention output", {output, kv(a.kv, a.q_len)}) : output;
   return c;
 }
 
 // RMS: square and sum (FMA), times 1/rms, times weight = 4. Layer: sum, subtract the mean, square and sum, times
-// 1/deviation, times weight, plus bias = 7.
+// 1/deviation, times weight, plus bias = 7. The gate: silu and a product = 3.
 Cost cost_of(const Norm& n) {
   require_positive("norm", {{"rows", n.rows}, {"columns", n.columns}});
   const bool layer = n.kind == NormKind::layer;
-  const std::uint64_t per_element = (layer ? 7u : 4u) + (n.residual ? 1u : 0u);
+  const std::uint64_t per_element = (layer ? 7u : 4u) + (n.residual ? 1u : 0u) + (n.gated ? 3u : 0u);
   const std::uint64_t tensors = n.residual ? 2 : 1;
   Cost c;
   c.vector_flops = flops("norm FLOPs", {per_element, n.rows, n.columns});
-  c.special = n.rows;
+  const std::uint64_t elements = checked_product("norm elements", {n.rows, n.columns});
+  c.special = checked_sum("norm special functions", {n.rows, n.gated ? checked_product("norm", {2, elements}) : 0});
   c.weight_bytes = tensor_bytes("norm weights", n.format, {layer ? 2u : 1u, n.columns});
-  c.read_bytes = tensor_bytes("norm input", n.format, {tensors, n.rows, n.columns});
+  c.read_bytes = tensor_bytes("norm input", n.format, {tensors, elements});
   c.written_bytes = c.read_bytes;
+  if (n.gated) c.read_bytes = total("norm input", {c.read_bytes, tensor_bytes("norm gate", n.format, {elements})});
   return c;
 }
 
@@ -249,6 +237,8 @@ std::uint64_t attended_pairs(std::uint64_t q_len, std::uint64_t kv_len, bool cau
   return checked_sum("attention pairs", {triangle, checked_product("attention pairs", {capped, most})});
 }
 
+std::string_view name(LinearRule rule) { return kRules[static_cast<std::size_t>(rule)]; }
+
 Cost cost(const Operator& op) {
   return std::visit([](const auto& o) { return cost_of(o); }, op);
 }
@@ -262,13 +252,20 @@ std::string kind_name(const Operator& op) {
                  [](const Norm& n) { return n.kind == NormKind::rms ? "rmsnorm" : "layernorm"; },
                  [](const Softmax&) { return "softmax"; }, [](const Elementwise&) { return "elementwise"; },
                  [](const Rotary& r) { return r.rotary_dim == 0 ? "kv_append" : "rotary"; },
-                 [](const EmbeddingGather&) { return "embedding"; }},
+                 [](const EmbeddingGather&) { return "embedding"; }, [](const CausalConv&) { return "causal_conv"; },
+                 [](const SelectiveScan&) { return "selective_scan"; },
+                 [](const LinearAttention&) { return "linear_attention"; },
+                 [](const LinearScan&) { return "linear_scan"; }, [](const TopK&) { return "top_k"; },
+                 [](const GatherRows&) { return "gather_rows"; }, [](const CombineRows&) { return "combine_rows"; },
+                 [](const GroupedGemm&) { return "grouped_gemm"; }},
       op);
 }
 
 std::vector<OperatorKind> operator_kinds() {
   std::string kinds;
   for (const ElementwiseInfo& kind : kElementwise) kinds += fmt::format("{}{}", kinds.empty() ? "" : ", ", kind.name);
+  std::string rules;
+  for (const std::string_view rule : kRules) rules += fmt::format("{}{}", rules.empty() ? "" : ", ", rule);
   return {
       {"gemm", "matrix product of activations with weights, optional bias"},
       {"bmm", "batch of independent matrix products of activations"},
@@ -280,6 +277,14 @@ std::vector<OperatorKind> operator_kinds() {
       {"rotary", "rotary position embedding of Q and K, with the append to the KV cache"},
       {"kv_append", "append of K and V to the KV cache alone"},
       {"embedding", "gather of embedding rows by token, optional learned positions"},
+      {"causal_conv", "short causal convolution of each channel, optional SiLU"},
+      {"selective_scan", "Mamba-1's scan: one state vector per channel, steps chosen by the input"},
+      {"linear_attention", "linear attention and its gated and delta rules, by chunks: " + rules},
+      {"linear_scan", "h = a h + b for each channel (RG-LRU, LRU, minGRU)"},
+      {"top_k", "the k largest of each row"},
+      {"gather_rows", "rows fetched by index"},
+      {"combine_rows", "weighted sum of rows fetched by index"},
+      {"grouped_gemm", "matrix products of groups of rows with weights of their own (experts)"},
   };
 }
 

@@ -34,9 +34,11 @@ struct BatchedGemm {
   NumberFormat activation = NumberFormat::bf16;
   NumberFormat weight = NumberFormat::bf16;
   NumberFormat output = NumberFormat::bf16;
+  bool weights_are_static = false;  // B is a model parameter: one matrix per head (absorbed MLA)
 };
 
-// softmax(Q K^T / sqrt(d)) V. Shapes: Q[batch, q_len, heads, head_dim], K and V[batch, kv_len, kv_heads, head_dim].
+// softmax(Q K^T / sqrt(d)) V. Shapes: Q[batch, q_len, heads, head_dim], K[batch, kv_len, kv_heads, head_dim] and
+// V[batch, kv_len, kv_heads, value_dim].
 // Causal: query i of a sequence sees keys 0 .. kv_len - q_len + i. window > 0: only the last `window` of them.
 struct Attention {
   std::uint64_t batch = 0, heads = 0, kv_heads = 0, q_len = 0, kv_len = 0, head_dim = 0;
@@ -46,16 +48,21 @@ struct Attention {
   NumberFormat kv = NumberFormat::bf16;
   bool paged = false;            // K and V come from a paged cache
   bool writes_kv_cache = false;  // the operator also appends this step's K and V to the cache (validation data does)
+  std::uint64_t value_dim = 0;   // 0: head_dim
+  bool values_in_keys = false;   // V is the first value_dim values of K (absorbed MLA): read once
+  [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
 };
 
 enum class NormKind : std::uint8_t { rms, layer };
 
-// y = norm(x) * weight over rows of `columns`; with `residual`, first r = x + r (r read and written).
+// y = norm(x) * weight over rows of `columns`; with `residual`, first r = x + r (r read and written); with `gated`, y
+// is norm(x * silu(z)) * weight for a second input z (Mamba-2).
 struct Norm {
   NormKind kind = NormKind::rms;
   std::uint64_t rows = 0, columns = 0;
   bool residual = false;
   NumberFormat format = NumberFormat::bf16;
+  bool gated = false;
 };
 
 struct Softmax {
@@ -71,6 +78,8 @@ enum class ElementwiseKind : std::uint8_t {
   gelu_mul,  // the same with gelu
   gelu,      // 1 input, 1 output
   relu,
+  relu_squared,
+  sigmoid_mul,  // gate and value in, 1 output: sigmoid(gate) * value
   tanh,
   pow,     // 1 input, 1 output, exponent constant
   divide,  // 2 inputs
@@ -105,8 +114,114 @@ struct EmbeddingGather {
   NumberFormat format = NumberFormat::bf16;
 };
 
+// ---- Recurrences and convolutions ----------------------------------------------------------------------------
+
+// y[t] = act(sum over j of w[j] x[t - kernel + 1 + j], plus bias), for each channel by itself. State: the last
+// kernel - 1 inputs, kept in `format`.
+struct CausalConv {
+  std::uint64_t batch = 0, tokens = 0, channels = 0, kernel = 4;
+  bool bias = true;
+  bool silu = true;
+  bool reads_state = false;  // of the tokens before; else they are zero
+  bool writes_state = true;
+  NumberFormat format = NumberFormat::bf16;
+};
+
+// Mamba-1: h[t] = exp(delta[t] A) h[t-1] + delta[t] B[t] x[t], y[t] = C[t] h[t] + D x[t], times silu(z) when gated.
+// Shapes: x, delta, z, y [batch, tokens, channels]; B, C [batch, tokens, state]; A [channels, state]; h [batch,
+// channels, state]. delta = softplus of its input.
+struct SelectiveScan {
+  std::uint64_t batch = 0, tokens = 0, channels = 0, state = 0;
+  bool gated = true;
+  bool reads_state = false;
+  bool writes_state = true;
+  NumberFormat format = NumberFormat::bf16;
+  NumberFormat state_format = NumberFormat::fp32;
+};
+
+// How the state S[key_dim, value_dim] of a head of linear attention follows from step to step.
+enum class LinearRule : std::uint8_t {
+  sum,            // S += k v^T (Katharopoulos et al. 2020)
+  scalar_decay,   // S = a S + k v^T, one decay per head (RetNet, Lightning)
+  ssd,            // the same, Q and K (C and B) shared by the heads of a group, D x added (Mamba-2)
+  vector_decay,   // S = diag(a) S + k v^T (GLA, HGRN2, RWKV-6)
+  delta,          // S = (I - b k k^T) S + b k v^T (DeltaNet)
+  gated_delta,    // S = a (I - b k k^T) S + b k v^T (Gated DeltaNet)
+  channel_delta,  // S = (I - b k k^T) diag(a) S + b k v^T (KDA)
+  dplr,           // S = (diag(a) + c d^T) S + k v^T (RWKV-7)
+};
+
+// o[t] = q[t] S[t] by chunks of `chunk` tokens: products inside a chunk, the state from chunk to chunk. A single token
+// is the recurrence itself. Shapes: Q, K [batch, tokens, heads, key_dim]; V, O [batch, tokens, value_heads, value_dim];
+// S [batch, value_heads, key_dim, value_dim]. heads divides value_heads.
+struct LinearAttention {
+  LinearRule rule = LinearRule::sum;
+  std::uint64_t batch = 0, tokens = 0, heads = 0, value_heads = 0, key_dim = 0, value_dim = 0;
+  std::uint64_t chunk = 64;
+  bool reads_state = false;
+  bool writes_state = true;
+  NumberFormat format = NumberFormat::bf16;
+  NumberFormat state_format = NumberFormat::fp32;
+};
+
+// h[t] = a[t] h[t-1] + b[t] for each channel by itself (RG-LRU, HGRN, minGRU; complex: LRU, S5). a and b are inputs.
+struct LinearScan {
+  std::uint64_t batch = 0, tokens = 0, channels = 0;
+  bool complex_values = false;
+  bool reads_state = false;
+  bool writes_state = true;
+  NumberFormat format = NumberFormat::bf16;
+  NumberFormat state_format = NumberFormat::fp32;
+};
+
+// ---- Selection and experts -----------------------------------------------------------------------------------
+
+// The k largest of each row, with their indices.
+struct TopK {
+  std::uint64_t rows = 0, columns = 0, k = 0;
+  NumberFormat format = NumberFormat::fp32;
+};
+
+// Rows fetched by index into one dense matrix, as when tokens are put in the order of their experts. `source_rows`
+// distinct rows are read, at most.
+struct GatherRows {
+  std::uint64_t rows = 0, source_rows = 0, columns = 0;
+  NumberFormat format = NumberFormat::bf16;
+};
+
+// out[t] = sum over `parts` rows of weight * row, fetched by index: the outputs of a token's experts.
+struct CombineRows {
+  std::uint64_t rows = 0, parts = 0, columns = 0;
+  NumberFormat format = NumberFormat::bf16;
+};
+
+// How tokens spread over the experts. Each gives the rows of every expert as a fixed list, the largest first, so that
+// two runs agree: `balanced` as even as whole numbers allow; `random` what independent choices of equal probability
+// give, by the quantiles of their binomial distribution; `zipf` popularity proportional to rank^-exponent.
+enum class ExpertLoadKind : std::uint8_t { balanced, random, zipf };
+struct ExpertLoad {
+  ExpertLoadKind kind = ExpertLoadKind::random;
+  double exponent = 1;  // of zipf
+};
+
+// `experts` products over `rows` rows in all, each with weights of its own: C[r, n] = A[r, k] x W[expert(r)][k, n].
+struct GroupedGemm {
+  std::uint64_t experts = 0, rows = 0, n = 0, k = 0;
+  std::uint64_t top_k = 1;  // rows of one token; they go to different experts
+  ExpertLoad load = {};
+  NumberFormat activation = NumberFormat::bf16;
+  NumberFormat weight = NumberFormat::bf16;
+  NumberFormat output = NumberFormat::bf16;
+  bool bias = false;
+};
+
+// Rows of each expert, the largest first; they sum to op.rows.
+std::vector<std::uint64_t> expert_rows(const GroupedGemm& op);
+
 // Every operator kind. cost() and the mapping visit all of them: a new kind does not compile until both know it.
-using Operator = std::variant<Gemm, BatchedGemm, Attention, Norm, Softmax, Elementwise, Rotary, EmbeddingGather>;
+using Operator =
+    std::variant<Gemm, BatchedGemm, Attention, Norm, Softmax, Elementwise, Rotary, EmbeddingGather, CausalConv,
+                 SelectiveScan, LinearAttention, LinearScan, TopK, GatherRows, CombineRows, GroupedGemm>;
 
 struct Cost {
   Flops matrix_flops;         // on the tensor core
@@ -128,6 +243,9 @@ std::string kind_name(const Operator& op);
 
 // "silu_mul", "add", ...
 std::string_view name(ElementwiseKind kind);
+
+// "sum", "scalar_decay", "ssd", ...
+std::string_view name(LinearRule rule);
 
 struct OperatorKind {
   std::string name;     // what kind_name() gives

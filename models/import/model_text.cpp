@@ -7,7 +7,12 @@ namespace lightcone::models {
 namespace {
 
 const char* word(bool value) { return value ? "true" : "false"; }
-const char* word(Activation a) { return a == Activation::silu ? "SILU" : a == Activation::gelu ? "GELU" : "RELU"; }
+const char* word(Activation a) {
+  return a == Activation::silu   ? "SILU"
+         : a == Activation::gelu ? "GELU"
+         : a == Activation::relu ? "RELU"
+                                 : "RELU_SQUARED";
+}
 
 // A string of the text format. JSON's escapes of control characters are not all the text format's: they become blanks.
 std::string quoted(const std::string& text) {

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "hardware/spec/load.h"
-#include "models/families/dense_transformer.h"
+#include "models/families/layer_kinds.h"
+#include "models/families/model_graph.h"
 #include "models/graph/graph.h"
 #include "models/load.h"
 #include "scenarios/cli/catalog_entry.h"
@@ -45,16 +46,10 @@ struct Description {
 // ---- Models --------------------------------------------------------------------------------------------------
 
 void add_block(Description& d, const models::Block& block) {
-  std::string mixer, mlp;
-  std::visit(
-      [&](const models::AttentionMixer& a) {
-        mixer = fmt::format("attention, {} heads of {}, {} KV heads", a.heads, a.head_dim, a.kv_heads);
-        if (a.window != 0) mixer += fmt::format(", window {}", a.window);
-      },
-      block.mixer);
-  std::visit([&](const models::DenseMlp& m) { mlp = fmt::format("{} MLP of {}", m.gated ? "gated" : "plain", m.d_ff); },
-             block.mlp);
-  const std::string words = fmt::format("{} layers: {}; {}", block.layers, mixer, mlp);
+  const auto in_words = [](const auto& kind) { return models::words(kind); };
+  const std::string words =
+      fmt::format("{} layers{}: {}; {}", block.layers, block.shared ? " with the same weights" : "",
+                  std::visit(in_words, block.mixer), std::visit(in_words, block.mlp));
   d.add("block_" + block.name, words, fmt::format("block \"{}\"", block.name) + "\t" + words);
 }
 
@@ -83,8 +78,14 @@ Description describe_model(const Options& options) {
   const std::uint64_t parameters = models::parameter_count(model);
   d.add("parameters", parameters,
         fmt::format("parameters\t{} ({:.2f} B)", parameters, static_cast<double>(parameters) * 1e-9));
+  if (const std::uint64_t active = models::active_parameter_count(model); active != parameters) {
+    d.add("active_parameters", active,
+          fmt::format("of a token\t{} ({:.2f} B)", active, static_cast<double>(active) * 1e-9));
+  }
   d.add("published_parameters", model.published_parameters,
-        fmt::format("published as\t{:.4g} B", static_cast<double>(model.published_parameters) * 1e-9));
+        model.published_parameters == 0
+            ? std::string("published as\tnothing: the source gives no count")
+            : fmt::format("published as\t{:.4g} B", static_cast<double>(model.published_parameters) * 1e-9));
   d.add("d_model", model.d_model, fmt::format("width\t{}", model.d_model));
   d.add("vocabulary", model.vocabulary,
         fmt::format("vocabulary\t{}{}", model.vocabulary, model.tied_embeddings ? ", LM head tied" : ""));
@@ -96,6 +97,9 @@ Description describe_model(const Options& options) {
     const Bytes state = models::kv_bytes_per_token(model, format);
     d.add(fmt::format("kv_bytes_per_token_{}", name(format)), state.count(),
           fmt::format("KV cache\t{} per token in {}", readable(state), name(format)));
+  }
+  if (const Bytes state = models::state_bytes(model, NumberFormat::fp32); state.count() > 0) {
+    d.add("state_bytes_fp32", state.count(), fmt::format("state\t{} per sequence in fp32", readable(state)));
   }
   add_token_costs(d, model);
   if (!model.source.empty()) d.add("source", model.source, "source\t" + model.source);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "hardware/spec/load.h"
-#include "models/families/dense_transformer.h"
+#include "models/families/model_graph.h"
 #include "models/graph/operator.h"
 #include "models/load.h"
 #include "scenarios/cli/commands.h"

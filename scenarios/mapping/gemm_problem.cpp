@@ -100,7 +100,8 @@ GemmProblem gemm_problem(const models::BatchedGemm& op, const GpuSpec& gpu) {
   problem.n = op.n;
   problem.k = op.k;
   problem.activation = {op.activation, true, Residency::warm};
-  problem.weight = {op.weight, false, Residency::warm};  // B[b,k,n]: rows run across k
+  problem.weight = {op.weight, false,
+                    op.weights_are_static ? Residency::cold : Residency::warm};  // B[b,k,n]: rows run across k
   problem.output = op.output;
   check_sizes(problem);
   choose_arithmetic(problem, gpu);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/mapping/map_operator.h"
 
+#include <fmt/core.h>
+
 #include <iterator>
 
 #include "scenarios/mapping/attention_program.h"
@@ -8,6 +10,7 @@
 #include "scenarios/mapping/dynamic_scale.h"
 #include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/row_kernels.h"
+#include "sim/base/error.h"
 
 namespace lightcone::scenarios {
 
@@ -22,7 +25,13 @@ struct Mapper {
 
   KernelSequence operator()(const Gemm& op) const { return choose_gemm(gemm_problem(op, gpu), gpu, options); }
   KernelSequence operator()(const BatchedGemm& op) const { return choose_gemm(gemm_problem(op, gpu), gpu, options); }
-  KernelSequence operator()(const Attention& op) const { return map_attention(op, gpu, options); }
+  KernelSequence operator()(const Attention& op) const {
+    if (op.v_dim() != op.head_dim || op.values_in_keys) {
+      throw ConfigError(
+          fmt::format("attention with heads of {} and values of {} has no kernels yet", op.head_dim, op.v_dim()));
+    }
+    return map_attention(op, gpu, options);
+  }
   KernelSequence operator()(const Norm& op) const { return single(norm_program(op, options.library)); }
   KernelSequence operator()(const Softmax& op) const { return single(softmax_program(op)); }
   KernelSequence operator()(const Elementwise& op) const {
@@ -35,6 +44,10 @@ struct Mapper {
   }
   KernelSequence operator()(const Rotary& op) const { return single(rotary_program(op)); }
   KernelSequence operator()(const EmbeddingGather& op) const { return single(embedding_program(op)); }
+  template <class Op>
+  [[noreturn]] KernelSequence operator()(const Op& op) const {
+    throw ConfigError("operator " + kind_name(op) + " has no kernels yet: neither evaluator can price it");
+  }
 
  private:
   static KernelSequence single(hardware::TileProgram program) {

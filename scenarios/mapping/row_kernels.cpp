@@ -101,7 +101,8 @@ TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
   const bool layer = op.kind == models::NormKind::layer;
   const std::uint64_t row_bytes = storage(op.format, op.columns).count();
   // vLLM's rms_norm_kernel and PyTorch's layer_norm come back to the row after the statistics instead of keeping it.
-  if (!layer && !op.residual && library == KernelLibrary::vllm && op.rows <= UINT32_MAX) return scalar_rms_norm(op);
+  if (!layer && !op.residual && !op.gated && library == KernelLibrary::vllm && op.rows <= UINT32_MAX)
+    return scalar_rms_norm(op);
   const bool rereads = library == (layer ? KernelLibrary::pytorch_eager : KernelLibrary::vllm);
   const bool twice = row_bytes > kRegisterRowBytes || rereads;
   const RowShape shape = row_shape(op.rows, op.columns);
@@ -120,6 +121,13 @@ TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
     append(ops, GlobalLoad{residual}, WaitLoads{}, work(2 * elements, elements, 0, elements, 0),
            GlobalStore{residual, CopyPath::lsu});
   }
+  if (op.gated) {  // silu(z) * x before the statistics: exp and reciprocal per element
+    tensors.push_back({"gate", all, Residency::warm, false});
+    append(ops,
+           GlobalLoad{tile_box(row_matrix(static_cast<std::uint32_t>(tensors.size() - 1), op.rows, row_bytes),
+                               Var::cta0, shape.rows_per_cta)},
+           WaitLoads{}, work(3 * elements, 3 * elements, 2 * elements, elements, 0));
+  }
   append(ops, GlobalLoad{tile_box(row_matrix(1, 1, weight_bytes), Var::none, 1)}, WaitLoads{},
          work((layer ? 4 : 2) * elements, (layer ? 4 : 2) * elements, shape.rows_per_cta, elements,
               kReductionCycles * (layer ? 2 : 1)),
@@ -127,9 +135,9 @@ TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
   if (twice) append(ops, GlobalLoad{input}, WaitLoads{});
   append(ops, work((layer ? 4 : 3) * elements, (layer ? 3 : 2) * elements, 0, elements, 0),
          GlobalStore{tile_box(row_matrix(2, op.rows, row_bytes), Var::cta0, shape.rows_per_cta), CopyPath::lsu});
-  return one_role_program(
-      fmt::format("{}norm_{}{}", layer ? "layer" : "rms", name(op.format), twice ? "_two_reads" : ""), shape,
-      std::move(tensors), std::move(ops));
+  return one_role_program(fmt::format("{}{}norm_{}{}", op.gated ? "gated_" : "", layer ? "layer" : "rms",
+                                      name(op.format), twice ? "_two_reads" : ""),
+                          shape, std::move(tensors), std::move(ops));
 }
 
 TileProgram softmax_program(const models::Softmax& op) {

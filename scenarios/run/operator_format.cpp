@@ -8,11 +8,13 @@ struct FormatOf {
   NumberFormat operator()(const models::Gemm& op) const { return op.activation; }
   NumberFormat operator()(const models::BatchedGemm& op) const { return op.activation; }
   NumberFormat operator()(const models::Attention& op) const { return op.activation; }
-  NumberFormat operator()(const models::Norm& op) const { return op.format; }
-  NumberFormat operator()(const models::Softmax& op) const { return op.format; }
   NumberFormat operator()(const models::Elementwise& op) const { return op.input; }
   NumberFormat operator()(const models::Rotary& op) const { return op.activation; }
-  NumberFormat operator()(const models::EmbeddingGather& op) const { return op.format; }
+  NumberFormat operator()(const models::GroupedGemm& op) const { return op.activation; }
+  template <class Op>
+  NumberFormat operator()(const Op& op) const {
+    return op.format;
+  }
 };
 
 }  // namespace

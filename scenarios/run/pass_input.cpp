@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "hardware/spec/spec_hash.h"
-#include "models/families/dense_transformer.h"
+#include "models/families/model_graph.h"
 #include "models/graph/graph.h"
 #include "sim/base/checked.h"
 
@@ -51,9 +51,15 @@ Bytes activation_bytes(const Scenario& scenario, const models::Graph& graph) {
 std::vector<MemoryOwner> memory_of(const Scenario& scenario, const models::Graph& graph) {
   const workloads::WorkloadSpec& workload = scenario.workload;
   const Bytes cache = models::kv_bytes(scenario.model, workloads::attended_tokens(workload), workload.formats.kv);
-  return {{"weights", models::weight_bytes(scenario.model, workload.formats.weights, workload.formats.activations)},
-          {"KV cache", Bytes(checked_product("KV cache", {cache.count(), workloads::batch(workload)}))},
-          {"activations", activation_bytes(scenario, graph)}};
+  const Bytes state = models::state_bytes(scenario.model, NumberFormat::fp32, workload.formats.activations);
+  std::vector<MemoryOwner> owners{
+      {"weights", models::weight_bytes(scenario.model, workload.formats.weights, workload.formats.activations)},
+      {"KV cache", Bytes(checked_product("KV cache", {cache.count(), workloads::batch(workload)}))},
+      {"activations", activation_bytes(scenario, graph)}};
+  if (state.count() > 0) {
+    owners.push_back({"state", Bytes(checked_product("state", {state.count(), workloads::batch(workload)}))});
+  }
+  return owners;
 }
 
 }  // namespace

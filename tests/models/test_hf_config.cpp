@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "catch.h"
-#include "models/families/dense_transformer.h"
+#include "models/families/model_graph.h"
 #include "models/import/hf_config.h"
 #include "models/load.h"
 #include "sim/base/error.h"

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "catch.h"
-#include "models/families/dense_transformer.h"
+#include "models/families/model_graph.h"
 #include "sim/base/error.h"
 
 using namespace lightcone;

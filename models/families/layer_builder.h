@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kinds of layers build their operators with: the section under construction, the sizes and formats of the
+// pass, and the steps that all of them take.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/families/pass_shape.h"
+#include "models/graph/graph.h"
+#include "models/model_spec.h"
+
+namespace lightcone::models {
+
+class LayerBuilder {
+ public:
+  using Index = Section::Index;
+  LayerBuilder(const ModelSpec& model, const PhaseShape& shape, Section& section);
+
+  [[nodiscard]] const ModelSpec& model() const { return *model_; }
+  [[nodiscard]] const PhaseShape& shape() const { return *shape_; }
+  [[nodiscard]] std::uint64_t d_model() const { return model_->d_model; }
+  [[nodiscard]] std::uint64_t rows() const { return rows_; }             // tokens of all sequences
+  [[nodiscard]] NumberFormat stream() const { return stream_; }          // of the residual stream
+  [[nodiscard]] bool continues() const { return shape_->context != 0; }  // on top of a state or cache
+
+  Index add(std::string name, Operator op, const std::vector<Index>& inputs);
+
+  // C[rows, n] = A[rows, k] x W, with the layer's weights, after quantisation of A where the activations are narrow.
+  Index linear(const std::string& name, std::uint64_t k, std::uint64_t n, bool bias, std::vector<Index> inputs);
+  // One result for each of `columns` values of every token.
+  Index elementwise(const std::string& name, ElementwiseKind kind, std::uint64_t columns, std::vector<Index> inputs);
+  // A norm of each of `groups` rows of `columns` values of every token.
+  Index norm(const std::string& name, NormKind kind, std::uint64_t groups, std::uint64_t columns,
+             std::vector<Index> inputs);
+  // A norm of the residual stream, after the addition of what came before when `residual`.
+  Index stream_norm(const std::string& name, bool residual, std::vector<Index> inputs);
+
+ private:
+  const ModelSpec* model_;
+  const PhaseShape* shape_;
+  Section* section_;
+  std::uint64_t rows_;
+  NumberFormat stream_;
+};
+
+// What the residual stream, the tables and the norms keep: 16 bits at least.
+NumberFormat stream_format(NumberFormat activations);
+
+}  // namespace lightcone::models

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every kind of mixer and MLP can tell: its parameters, what it keeps per sequence, its operators, its faults, and
+// itself in words. One file per kind implements its overloads; the visits in model_graph.cpp do not compile until all
+// are there.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "models/blocks.h"
+#include "models/families/layer_builder.h"
+#include "models/fault_list.h"
+
+namespace lightcone::models {
+
+// Parameters of a layer: those of its matrices, which take the weights' format, and the vectors beside them.
+struct ParameterParts {
+  std::uint64_t matrices = 0, vectors = 0;
+};
+
+// What one layer keeps of one sequence between passes.
+struct SequenceState {
+  Bytes kv;         // grows with the length
+  Bytes recurrent;  // does not
+};
+
+// Sums and products of sizes, ConfigError on overflow.
+std::uint64_t size_product(std::initializer_list<std::uint64_t> factors);
+std::uint64_t size_sum(std::initializer_list<std::uint64_t> terms);
+
+// Of one layer of width d.
+ParameterParts parameters(const AttentionMixer& a, std::uint64_t d);
+ParameterParts parameters(const MlaMixer& a, std::uint64_t d);
+ParameterParts parameters(const Mamba1Mixer& m, std::uint64_t d);
+ParameterParts parameters(const Mamba2Mixer& m, std::uint64_t d);
+ParameterParts parameters(const NoMlp& m, std::uint64_t d);
+ParameterParts parameters(const DenseMlp& m, std::uint64_t d);
+ParameterParts parameters(const MoeMlp& m, std::uint64_t d);
+
+// Of those, the ones that one token passes through (all, but for experts).
+std::uint64_t active_matrices(const NoMlp& m, std::uint64_t d);
+std::uint64_t active_matrices(const DenseMlp& m, std::uint64_t d);
+std::uint64_t active_matrices(const MoeMlp& m, std::uint64_t d);
+
+// After `length` tokens, in the formats of `shape`.
+SequenceState sequence_state(const AttentionMixer& a, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const MlaMixer& a, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t length, const PhaseShape& shape);
+
+// Operators from the normed stream (the result of `inputs`) to what is added to it.
+Section::Index build(LayerBuilder& b, const AttentionMixer& a, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const Mamba1Mixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const Mamba2Mixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const DenseMlp& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const MoeMlp& m, const std::vector<Section::Index>& inputs);
+
+// Contradictions; `block` is the list of the block that holds the kind.
+void check_kind(const AttentionMixer& a, const FaultList& block, const ModelSpec& model);
+void check_kind(const MlaMixer& a, const FaultList& block, const ModelSpec& model);
+void check_kind(const Mamba1Mixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const Mamba2Mixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const NoMlp& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const DenseMlp& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const MoeMlp& m, const FaultList& block, const ModelSpec& model);
+
+// The operator of an MLP's activation, and the fault of one that no kernel has.
+ElementwiseKind activation_kind(bool gated, Activation activation);
+void check_activation(bool gated, Activation activation, const FaultList& list);
+
+// "attention, 32 heads of 128, 8 KV heads".
+std::string words(const AttentionMixer& a);
+std::string words(const MlaMixer& a);
+std::string words(const Mamba1Mixer& m);
+std::string words(const Mamba2Mixer& m);
+std::string words(const NoMlp& m);
+std::string words(const DenseMlp& m);
+std::string words(const MoeMlp& m);
+
+}  // namespace lightcone::models

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Multi-head latent attention (DeepSeek-V2, 2024, section 2.1). A pass over several tokens expands K and V of all heads
+// and attends as usual; a single token folds the expansion into Q and into the output ("absorbed"), so that all heads
+// attend to the latent vectors themselves.
+#include <fmt/core.h>
+
+#include "models/families/layer_kinds.h"
+#include "models/graph/tensor_bytes.h"
+
+namespace lightcone::models {
+
+namespace {
+
+std::uint64_t key_dim(const MlaMixer& a) { return size_sum({a.nope_dim, a.rope_dim}); }
+std::uint64_t query_width(const MlaMixer& a) { return size_product({a.heads, key_dim(a)}); }
+std::uint64_t latent_width(const MlaMixer& a) { return size_sum({a.kv_rank, a.rope_dim}); }
+std::uint64_t expanded_width(const MlaMixer& a) { return size_product({a.heads, size_sum({a.nope_dim, a.value_dim})}); }
+
+// Q, the latents, their norms, positions and the append to the cache. The first result is Q's, the second the latents'.
+struct Projected {
+  Section::Index query, latent;
+};
+Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs) {
+  // Both projections down are one GEMM, as serving engines fuse them.
+  const std::uint64_t from_stream = size_sum({a.query_rank == 0 ? query_width(a) : a.query_rank, latent_width(a)});
+  const Section::Index down =
+      b.linear(a.query_rank == 0 ? "q_kv_a" : "q_a_kv_a", b.d_model(), from_stream, false, inputs);
+  const Section::Index latent = b.norm("kv_a_norm", NormKind::rms, 1, a.kv_rank, {down});
+  Section::Index query = down;
+  if (a.query_rank != 0) {
+    const Section::Index normed = b.norm("q_a_norm", NormKind::rms, 1, a.query_rank, {down});
+    query = b.linear("q_b", a.query_rank, query_width(a), false, {normed});
+  }
+  if (a.rope_dim != 0) {
+    query = b.add("rotary", Rotary{b.rows(), a.heads, 1, a.rope_dim, a.rope_dim, false, b.stream(), b.shape().kv},
+                  {query, down});
+  }
+  const std::uint64_t written = size_product({b.rows(), latent_width(a)});
+  const Section::Index stored =
+      b.add("kv_write", Elementwise{ElementwiseKind::copy, written, b.stream(), b.shape().kv, latent_width(a)},
+            {latent, query});
+  return {query, stored};
+}
+
+Section::Index expanded(LayerBuilder& b, const MlaMixer& a, const Projected& from) {
+  const PhaseShape& shape = b.shape();
+  const std::uint64_t length = size_sum({shape.context, shape.tokens});
+  const Section::Index kv = b.add("kv_b",
+                                  Gemm{.m = size_product({shape.batch, length}),
+                                       .n = expanded_width(a),
+                                       .k = a.kv_rank,
+                                       .activation = b.stream(),
+                                       .weight = b.stream(),
+                                       .output = b.stream()},
+                                  {from.latent});
+  return b.add("attention",
+               Attention{.batch = shape.batch,
+                         .heads = a.heads,
+                         .kv_heads = a.heads,
+                         .q_len = shape.tokens,
+                         .kv_len = length,
+                         .head_dim = key_dim(a),
+                         .activation = b.stream(),
+                         .kv = b.stream(),
+                         .value_dim = a.value_dim},
+               {from.query, kv});
+}
+
+Section::Index absorbed(LayerBuilder& b, const MlaMixer& a, const Projected& from) {
+  const PhaseShape& shape = b.shape();
+  const auto per_head = [&](std::uint64_t k, std::uint64_t n) {
+    return BatchedGemm{.batch = a.heads,
+                       .m = b.rows(),
+                       .n = n,
+                       .k = k,
+                       .activation = b.stream(),
+                       .weight = b.stream(),
+                       .output = b.stream(),
+                       .weights_are_static = true};
+  };
+  const Section::Index query = b.add("q_to_latent", per_head(a.nope_dim, a.kv_rank), {from.query});
+  const Section::Index attended = b.add("attention",
+                                        Attention{.batch = shape.batch,
+                                                  .heads = a.heads,
+                                                  .kv_heads = 1,
+                                                  .q_len = shape.tokens,
+                                                  .kv_len = size_sum({shape.context, shape.tokens}),
+                                                  .head_dim = latent_width(a),
+                                                  .activation = b.stream(),
+                                                  .kv = shape.kv,
+                                                  .paged = true,
+                                                  .value_dim = a.kv_rank,
+                                                  .values_in_keys = true},
+                                        {query, from.latent});
+  return b.add("values_from_latent", per_head(a.kv_rank, a.value_dim), {attended});
+}
+
+}  // namespace
+
+ParameterParts parameters(const MlaMixer& a, std::uint64_t d) {
+  const std::uint64_t query = a.query_rank == 0 ? size_product({d, query_width(a)})
+                                                : size_product({a.query_rank, size_sum({d, query_width(a)})});
+  const std::uint64_t latent =
+      size_sum({size_product({d, latent_width(a)}), size_product({a.kv_rank, expanded_width(a)})});
+  return {size_sum({query, latent, size_product({a.heads, a.value_dim, d})}), size_sum({a.query_rank, a.kv_rank})};
+}
+
+SequenceState sequence_state(const MlaMixer& a, std::uint64_t length, const PhaseShape& shape) {
+  return {Bytes(size_product({tensor_bytes("the KV cache", shape.kv, {latent_width(a)}).count(), length})), {}};
+}
+
+Section::Index build(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs) {
+  const Projected projected = project(b, a, inputs);
+  const bool absorb = b.shape().tokens == 1 && b.continues();
+  const Section::Index attended = absorb ? absorbed(b, a, projected) : expanded(b, a, projected);
+  return b.linear("output", size_product({a.heads, a.value_dim}), b.d_model(), false, {attended});
+}
+
+void check_kind(const MlaMixer& a, const FaultList& block, const ModelSpec&) {
+  const FaultList list = block.inside("mla");
+  list.require("heads", a.heads);
+  list.require("kv_rank", a.kv_rank);
+  list.require("nope_dim", a.nope_dim);
+  list.require("value_dim", a.value_dim);
+  if (a.rope_dim % 2 != 0)
+    list.add("rope_dim", fmt::format("{} is odd: rotary positions turn pairs of values", a.rope_dim));
+}
+
+std::string words(const MlaMixer& a) {
+  return fmt::format("latent attention, {} heads of {}+{}, latents of {}", a.heads, a.nope_dim, a.rope_dim, a.kv_rank);
+}
+
+}  // namespace lightcone::models
