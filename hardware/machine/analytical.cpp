@@ -2,7 +2,9 @@
 #include "hardware/machine/analytical.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "hardware/machine/wave_schedule.h"
 #include "hardware/power/governor.h"
@@ -173,8 +175,8 @@ class Estimate {
     return work;
   }
 
-  // Splits SMs x cycles into reasons. Units are taken to be busy independently of each other; the first in the list of
-  // reasons claims the overlap. What no unit claims is waiting, split in proportion to the times of what is waited for.
+  // Splits SMs x cycles into reasons along the critical path: the resource that takes longest gets all of its time. The
+  // others overlap with it by chance, as if independent, and get what they add. What nothing covers is exposed latency.
   void explain(KernelResult& result, const Body& body, Seconds memory) const {
     auto& reason = result.reason_cycles;
     const auto at = [&](CycleReason r) -> double& { return reason[static_cast<std::size_t>(r)]; };
@@ -183,35 +185,35 @@ class Estimate {
     const double ends = (gpu_.launch.kernel_start + gpu_.launch.kernel_end).real() + body.launch;
     const double launch = std::min(cycles, ends);
     at(CycleReason::launch) = sms * launch;
-    double active = body.active_sms * (cycles - launch);
-    at(CycleReason::idle) = sms * (cycles - launch) - active;
+    const double active = body.active_sms * (cycles - launch);
+    at(CycleReason::idle) = sms * (cycles - launch) - active;  // tail of the last wave, or a grid smaller than the GPU
+    if (active <= 0) return;
 
     const UnitCycles units = unit_cycles(work_.total, view_);
-    double left = active;
-    const auto claim = [&](CycleReason r, double busy) {
-      const double share = active > 0 ? std::min(left, busy * left / active) : 0;
-      at(r) = share;
-      left -= share;
-    };
-    claim(CycleReason::tensor, units.tensor);
-    claim(CycleReason::sfu, units.sfu);
-    claim(CycleReason::fp32, std::max(units.fp32, units.issue));
-    claim(CycleReason::shared, units.shared);
-    claim(CycleReason::l1, work_.total.register_bytes / gpu_.sm.l1_bytes_per_clock);
-
     const double from_memory = memory.count() * result.clock.count() * body.active_sms;
-    const double from_l2 = std::max(units.l2, units.port);
-    const double latency = std::max(0.0, body.active_sms * body.cycles - units.busiest());
-    const double missed = work_.total.requested_bytes > 0 ? traffic_.hbm_read / work_.total.requested_bytes : 0;
-    const double by_latency = 0.5 * latency;  // half in loads, half in pipes and barriers
-    const double hbm = from_memory + by_latency * missed;
-    const double l2 = from_l2 + by_latency * (1 - missed);
-    const double sum = hbm + l2 + units.store + by_latency;
-    const auto share = [&](double part) { return sum > 0 ? left * part / sum : 0; };
-    at(CycleReason::wait_hbm) = share(hbm);
-    at(CycleReason::wait_l2) = share(l2);
-    at(CycleReason::wait_store) = share(units.store);
-    at(CycleReason::wait_barrier) = sum > 0 ? share(by_latency) : left;
+    std::array<std::pair<double, CycleReason>, 8> busy{{
+        {from_memory, CycleReason::wait_hbm},
+        {units.tensor_issued, CycleReason::tensor},
+        {units.sfu, CycleReason::sfu},
+        {std::max(units.fp32, units.issue), CycleReason::fp32},
+        {units.shared, CycleReason::shared},
+        {work_.total.register_bytes / gpu_.sm.l1_bytes_per_clock, CycleReason::l1},
+        {std::max(units.l2, units.port), CycleReason::wait_l2},
+        {units.store, CycleReason::wait_store},
+    }};
+    std::stable_sort(busy.begin(), busy.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    double left = active;
+    for (const auto& [time, why] : busy) {
+      const double share = std::min(left, time * left / active);
+      at(why) += share;
+      left -= share;
+    }
+    // Latency: half in loads, by where their lines come from, half in pipes and barriers.
+    const double missed =
+        work_.total.requested_bytes > 0 ? std::min(1.0, traffic_.hbm_read / work_.total.requested_bytes) : 0;
+    at(CycleReason::wait_hbm) += 0.5 * left * missed;
+    at(CycleReason::wait_l2) += 0.5 * left * (1 - missed);
+    at(CycleReason::wait_barrier) += 0.5 * left;
   }
 
   const TileProgram& program_;

@@ -200,7 +200,6 @@ KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& rated, co
   out.program = program.name;
   out.evaluator = Evaluator::cycle;
   out.work = counters(played.sum, program.cta_count());
-  out.cycles = Cycles(whole(cycles));
   out.reason_cycles = played.sum.reasons;
   out.simulated_fraction = played.simulated_fraction;
   out.bounds = closed_form.bounds;
@@ -216,6 +215,9 @@ KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& rated, co
   out.clock = clock_under_power(gpu, out.work, executed, body, gap, clock, active);
   const double on_memory = out.reason_cycles[static_cast<std::size_t>(CycleReason::wait_hbm)] / all;
   const Seconds corrected(body.count() * (on_memory + (1 - on_memory) * clock.count() / out.clock.count()));
+  // At that clock: memory takes its time whatever the SMs' clock, so waiting for it takes fewer of their cycles.
+  out.reason_cycles[static_cast<std::size_t>(CycleReason::wait_hbm)] *= out.clock.count() / clock.count();
+  out.cycles = Cycles(whole(corrected.count() * out.clock.count()));
   out.time = corrected + gap;
   out.launch = gap + Seconds((gpu.launch.kernel_start.real() + end_cycles) / out.clock.count());
   out.energy = energy_of(out.work, executed, out.time, out.clock, active * (corrected / out.time), gpu);

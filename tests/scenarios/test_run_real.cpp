@@ -76,10 +76,52 @@ TEST_CASE("no operator beats the peak, and the closed form's time is of the same
   REQUIRE(analytical.latency / cycle.latency > 0.3);
   REQUIRE(analytical.latency / cycle.latency < 3);
   REQUIRE(cycle.mean_power.count() > 0);
-  for (const OperatorRow& row : cycle.operators) {
-    double sum = 0;
-    for (const double seconds : row.reason_seconds) sum += seconds;
-    REQUIRE(sum == Approx(row.time.count()));
+}
+
+TEST_CASE("reasons: of every SM and cycle one, of every operator those of its kernels and the gaps between them") {
+  Bench bench;
+  const hardware::GpuSpec gpu = small_pass(Evaluator::cycle).gpu;
+  const double sms = gpu.sm_count, gap = gpu.launch.graph_kernel.count();
+  const auto launch = static_cast<std::size_t>(CycleReason::launch);
+  struct Case {
+    Evaluator fidelity;
+    double watts;  // the lower limit makes the clock fall below boost
+  };
+  for (const Case& c : {Case{Evaluator::cycle, 700}, Case{Evaluator::cycle, 150}, Case{Evaluator::analytical, 150}}) {
+    PassInput input = small_pass(c.fidelity);
+    input.gpu.power.limit = Watts(c.watts);
+    input.gpu_hash = hardware::spec_hash(input.gpu);
+    const RunResult run = bench.run(input);
+    INFO(summary(run));
+    REQUIRE((run.mean_clock < run.boost_clock) == (c.watts < 700));
+    for (const KernelRow& kernel : run.kernels) {
+      const KernelResult& k = kernel.result;
+      INFO(k.program);
+      // Two counts of one thing: SM cycles by reason, and the cycles of the kernel's clock.
+      double sum = 0;
+      for (const double cycles : k.reason_cycles) sum += cycles;
+      REQUIRE(sum == Approx(sms * k.cycles.real()).epsilon(1e-4));
+      REQUIRE(k.time.count() - gap == Approx(duration(k.cycles, k.clock).count()).epsilon(1e-3));
+      REQUIRE(k.launch.count() >= gap);
+      // More launch time than the kernel's own: the start-up of CTAs comes on top.
+      REQUIRE(k.reason_cycles[launch] / sms / k.clock.count() >= 0.98 * (k.launch.count() - gap));
+    }
+    double all = 0;
+    for (const OperatorRow& row : run.operators) {
+      INFO(row.name);
+      REQUIRE_FALSE(row.kernels.empty());
+      for (std::size_t r = 0; r < kCycleReasonCount; ++r) {
+        double seconds = r == launch ? gap * static_cast<double>(row.kernels.size()) : 0;
+        for (const std::size_t index : row.kernels) {
+          const KernelResult& k = run.kernels[index].result;
+          seconds += k.reason_cycles[r] / sms / k.clock.count();
+        }
+        INFO(kCycleReasonNames[r]);
+        REQUIRE(row.reason_seconds[r] == Approx(seconds).epsilon(1e-3).margin(1e-10));
+        all += row.reason_seconds[r] * static_cast<double>(row.repeat);
+      }
+    }
+    REQUIRE(all == Approx(run.latency.count()));
   }
 }
 
