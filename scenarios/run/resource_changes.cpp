@@ -73,8 +73,8 @@ const std::vector<ResourceChange>& resource_changes() {
       {"shared memory", "shared-memory bytes per clock + 10 %", more_shared},
       {"L2 bandwidth", "L2 slices and crossbar bytes per clock + 10 %", more_l2},
       {"HBM bandwidth", "HBM data rate + 10 %", more_hbm},
-      {"memory latency", "crossbar, L2 and HBM controller latency / 1.1", less_latency},
-      {"launch", "kernel and CTA start-up and completion / 1.1", less_launch},
+      {"lower memory latency", "crossbar, L2 and HBM controller latency / 1.1", less_latency},
+      {"shorter launch", "kernel and CTA start-up and completion / 1.1", less_launch},
       {"clock", "boost clock + 10 %, same power limit", more_clock},
       {"power limit", "board power limit + 10 %", more_power},
   };

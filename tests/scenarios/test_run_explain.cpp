@@ -71,9 +71,17 @@ TEST_CASE("the text names what limits and what would help, the JSON says the sam
   const std::string text = explanation_text(root);
   INFO(text);
   REQUIRE(text.find("up (gemm) x 4: tensor cores busy 72 %, waiting for HBM 18 %") != std::string::npos);
-  REQUIRE(text.find("10 % faster: tensor cores -4.5 %") != std::string::npos);
+  REQUIRE(text.find("10 % better saves: tensor cores 4.5 %\n") != std::string::npos);
   REQUIRE(text.find("What would help next") != std::string::npos);
   REQUIRE(explanation_text(root, 0.5).find("1 more operator\n") != std::string::npos);
+  // HBM saves 1.3 %: too little to be called a limit.
+  REQUIRE(text.find("limited by: tensor cores (10 % better saves 3.9 %); 9.1 % would be") != std::string::npos);
+  ExplanationNode other = root;
+  other.savings[1].share = 0.03;
+  REQUIRE(explanation_text(other).find("saves 3.9 %), then HBM bandwidth (10 % better saves 3.0 %);") !=
+          std::string::npos);
+  other.savings = {{"clock", Seconds(1e-6), 0.01}};
+  REQUIRE(explanation_text(other).find("limited by: no single resource") != std::string::npos);
   const auto json = nlohmann::json::parse(explanation_json(root));
   REQUIRE(json["children"][0]["children"][0]["with_10_percent_more"][0]["resource"] == "tensor cores");
   REQUIRE(json["resources"].size() == resource_changes().size());
