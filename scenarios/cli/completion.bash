@@ -10,6 +10,8 @@ _lightcone() {
     words=$("$program" "$command" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u)
   elif [[ $previous == --fidelity ]]; then
     words="analytical cycle"
+  elif [[ $previous == --half ]]; then
+    words="calibration held_out"
   elif [[ $previous == --machine ]]; then
     words="auto $("$program" list machines 2>/dev/null | awk '{print $1}')"
   elif [[ $command == list ]]; then

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "scenarios/run/validation_table.h"
 #include "sim/observe/kernel_result.h"
 
 namespace lightcone::scenarios {
@@ -36,6 +37,7 @@ struct Options {
   std::string machine = "auto";
   std::optional<std::uint64_t> sample;  // points drawn from all input files together
   std::uint64_t seed = 1;
+  MeasuredHalf half = MeasuredHalf::all;  // of the measured points, for validate
   bool plot = false;
   std::optional<std::filesystem::path> table;  // where validate writes the error table that results refer to
 };

@@ -165,6 +165,15 @@ void build(CLI::App& app, Options& options) {
   add_sample_options(*validate, options);
   add_out_option(*validate, options, "Folder for the points, the errors and the plot (default runs/validate)");
   validate->add_flag("--plot", options.plot, "Draw predicted against measured");
+  validate
+      ->add_option_function<std::string>(
+          "--half",
+          [&options](const std::string& half) {
+            options.half = half == "calibration" ? MeasuredHalf::calibration : MeasuredHalf::held_out;
+          },
+          "Only one half of the points, calibration or held_out; a shape is always in the same one (default: all)")
+      ->type_name("HALF")
+      ->check(one_of({"calibration", "held_out"}));
   validate->add_option("--table", options.table, "Also write the error table that results refer to")->type_name("FILE");
 
   CLI::App* import =

@@ -11,6 +11,7 @@
 #include "scenarios/cli/session.h"
 #include "scenarios/run/write_run.h"
 #include "scenarios/validate/error_report.h"
+#include "scenarios/validate/half.h"
 #include "scenarios/validate/machines.h"
 #include "scenarios/validate/measured_row.h"
 #include "scenarios/validate/predict.h"
@@ -41,7 +42,8 @@ Input read_all(const std::vector<std::string>& files) {
   return input;
 }
 
-// The rows that can be compared: measured on a known machine, with a time, not flagged, of a supported op.
+// The rows that can be compared: measured on a known machine, with a time, not flagged, of a supported op, in the half
+// that is asked for.
 std::vector<std::size_t> comparable(const Input& input, const Machines& machines, ValidationReport& report) {
   const std::vector<std::string>& ops = supported_measured_ops();
   std::vector<std::size_t> chosen;
@@ -55,6 +57,8 @@ std::vector<std::size_t> comparable(const Input& input, const Machines& machines
       ++report.unsupported["op \"" + row.point.op + "\" is not supported yet"];
     } else if (!machines.measured_on(row.point.gpu)) {
       ++report.unsupported["no machine is known for gpu \"" + row.point.gpu + "\""];
+    } else if (report.half != MeasuredHalf::all && half_of(row.point) != report.half) {
+      ++report.rows_other_half;
     } else {
       chosen.push_back(i);
     }
@@ -106,6 +110,7 @@ int validate_command(const Options& options) {
   const Machines machines(options.machine, options.overrides);
   ValidationReport report;
   report.evaluator = options.fidelity;
+  report.half = options.half;
   const std::vector<std::size_t> eligible = comparable(input, machines, report);
   std::vector<std::size_t> chosen;
   std::vector<OperatingPoint> points;

@@ -14,10 +14,11 @@ void write(const ErrorEstimate& from, run::ErrorEstimate& to) {
   to.set_points(from.points);
   to.set_median_absolute_percent(from.median_absolute_percent);
   to.set_mean_absolute_percent(from.mean_absolute_percent);
+  to.set_held_out(from.held_out);
 }
 
 ErrorEstimate read(const run::ErrorEstimate& from) {
-  return {from.points(), from.median_absolute_percent(), from.mean_absolute_percent()};
+  return {from.points(), from.median_absolute_percent(), from.mean_absolute_percent(), from.held_out()};
 }
 
 void write(const OperatorRow& from, run::OperatorRow& to) {

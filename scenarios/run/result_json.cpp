@@ -14,7 +14,8 @@ Json error_json(const std::optional<ErrorEstimate>& error) {
   if (!error) return "unvalidated";
   return Json{{"median_absolute_percent", error->median_absolute_percent},
               {"mean_absolute_percent", error->mean_absolute_percent},
-              {"validated_points", error->points}};
+              {"validated_points", error->points},
+              {"sample", error->held_out ? "held-out" : "in-sample"}};
 }
 
 Json operator_json(const OperatorRow& row) {

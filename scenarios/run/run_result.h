@@ -20,6 +20,7 @@ struct ErrorEstimate {
   std::uint64_t points = 0;
   double median_absolute_percent = 0;
   double mean_absolute_percent = 0;
+  bool held_out = false;  // of points that no constant was calibrated on; else in-sample
 };
 
 // A distinct kernel of the run.

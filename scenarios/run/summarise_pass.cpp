@@ -145,10 +145,12 @@ Provenance provenance_of(const PassInput& input, const RunResult& result) {
 void estimate_error(RunResult& result) {
   double validated = 0;
   ErrorEstimate sum;
+  sum.held_out = true;  // only if every part is
   for (const OperatorRow& row : result.operators) {
     if (!row.expected_error) continue;
     validated += row.total_seconds();
     sum.points += row.expected_error->points;
+    sum.held_out = sum.held_out && row.expected_error->held_out;
     sum.median_absolute_percent += row.expected_error->median_absolute_percent * row.total_seconds();
     sum.mean_absolute_percent += row.expected_error->mean_absolute_percent * row.total_seconds();
   }

@@ -31,10 +31,11 @@ std::string memory_text(const RunResult& result) {
 std::string error_text(const RunResult& result) {
   if (!result.expected_error) return "unvalidated: no measured data of this GPU and these operators were compared";
   const ErrorEstimate& error = *result.expected_error;
-  std::string text = fmt::format(
-      "{:.1f} % median, {:.1f} % mean absolute error of the time in the validated classes (in-sample: "
-      "calibration used part of the same data)",
-      error.median_absolute_percent, error.mean_absolute_percent);
+  std::string text =
+      fmt::format("{:.1f} % median, {:.1f} % mean absolute error of the time in the validated classes ({})",
+                  error.median_absolute_percent, error.mean_absolute_percent,
+                  error.held_out ? "held-out: on points that calibration did not see"
+                                 : "in-sample: calibration used the same data");
   const double unvalidated = 1 - result.validated_share;
   if (unvalidated > 0.0005) text += fmt::format("; {:.1f} % of the time is unvalidated", 100 * unvalidated);
   return text;
@@ -93,8 +94,10 @@ std::string summary(const RunResult& result) {
   out += line("memory", memory_text(result));
   out += line("energy", fmt::format("{:.3g} J, {:.3g} J/token, {:.0f} W mean", result.energy.count(),
                                     result.joules_per_token, result.mean_power.count()));
-  out += line("clock", fmt::format("{:.0f} MHz mean of {:.0f} MHz boost", result.mean_clock.count() * 1e-6,
-                                   result.boost_clock.count() * 1e-6));
+  const bool above = result.mean_clock > result.boost_clock;
+  out += line("clock", fmt::format("{:.0f} MHz mean{} {:.0f} MHz boost{}", result.mean_clock.count() * 1e-6,
+                                   above ? ", above the" : " of", result.boost_clock.count() * 1e-6,
+                                   above ? ": kernels without tensor work run faster" : ""));
   for (std::size_t i = 0; i < result.bottlenecks.size(); ++i) {
     const Bottleneck& part = result.bottlenecks[i];
     out += line(i == 0 ? "bottlenecks" : "",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/run/validation_table.h"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <stdexcept>
@@ -13,8 +14,16 @@
 namespace lightcone::scenarios {
 namespace {
 
-constexpr std::array<const char*, 8> kColumns{"gpu",    "evaluator",      "op",          "dtype", "region",
+constexpr std::array<const char*, 9> kColumns{"gpu",    "evaluator",      "op",          "dtype", "region", "half",
                                               "points", "median_percent", "mean_percent"};
+constexpr std::array<std::string_view, 3> kHalves{"all", "calibration", "held_out"};  // in the order of MeasuredHalf
+
+[[noreturn]] void fail(const std::filesystem::path& file, int line, const std::string& message) {
+  Diagnostic fault;
+  fault.where = {file.string(), line, 1};
+  fault.message = message;
+  throw ConfigError({fault});
+}
 
 std::string evaluator_name(Evaluator evaluator) { return evaluator == Evaluator::cycle ? "cycle" : "analytical"; }
 
@@ -61,7 +70,9 @@ std::filesystem::path validation_table_file() {
   return std::filesystem::path(share_folder()) / "scenarios/run/validation_table.csv";
 }
 
-ValidationTable ValidationTable::load(const std::filesystem::path& file) {
+std::string_view name(MeasuredHalf half) { return kHalves[static_cast<std::size_t>(half)]; }
+
+ValidationTable ValidationTable::load(const std::filesystem::path& file, bool one_half) {
   ValidationTable table;
   std::ifstream in(file);
   if (!in) return table;
@@ -70,14 +81,15 @@ ValidationTable ValidationTable::load(const std::filesystem::path& file) {
   for (std::size_t c = 0; c < kColumns.size(); ++c) at[c] = reader.required_column(kColumns[c]);
   while (const auto row = reader.next()) {
     const auto cell = [&](std::size_t column) { return row->cells[at[column]]; };
+    if (std::find(kHalves.begin(), kHalves.end(), cell(5)) == kHalves.end()) {
+      fail(file, row->line, "half must be all, calibration or held_out");
+    }
+    const bool held_out = one_half && cell(5) == name(MeasuredHalf::held_out);
     try {
-      table.classes_[{cell(0), cell(1), cell(2), cell(3), cell(4)}] = {std::stoull(cell(5)), std::stod(cell(6)),
-                                                                       std::stod(cell(7))};
+      table.classes_[{cell(0), cell(1), cell(2), cell(3), cell(4)}] = {std::stoull(cell(6)), std::stod(cell(7)),
+                                                                       std::stod(cell(8)), held_out};
     } catch (const std::logic_error&) {  // what stoull and stod throw
-      Diagnostic fault;
-      fault.where = {file.string(), row->line, 1};
-      fault.message = "points, median_percent and mean_percent must be numbers";
-      throw ConfigError({fault});
+      fail(file, row->line, "points, median_percent and mean_percent must be numbers");
     }
   }
   return table;

@@ -98,11 +98,20 @@ std::string to_text(const ValidationReport& report) {
   text += fmt::format("{} fidelity, {} points compared; of {} rows, {} are flagged by the data set, {} hold no time\n",
                       evaluator_name(report.evaluator), report.points.size(), report.rows_read, report.rows_flagged,
                       report.rows_without_time);
+  if (report.half != MeasuredHalf::all) {
+    text += fmt::format("{} half of the points; {} rows of the other half left out\n", name(report.half),
+                        report.rows_other_half);
+  }
+  text += report.half == MeasuredHalf::held_out && kCalibratedOnOneHalf
+              ? "held-out: calibration did not see these points\n"
+              : "in-sample: the machines' constants were calibrated on these points among others\n";
   return text;
 }
 
 std::string to_json(const ValidationReport& report) {
   Json json{{"fidelity", evaluator_name(report.evaluator)},
+            {"half", std::string(name(report.half))},
+            {"rows_other_half", report.rows_other_half},
             {"rows_read", report.rows_read},
             {"rows_flagged", report.rows_flagged},
             {"rows_without_time", report.rows_without_time},
@@ -133,12 +142,12 @@ std::string to_error_table(const ValidationReport& report, const std::map<std::s
         .push_back(&point);
   }
   std::string text =
-      csv_line({"gpu", "evaluator", "op", "dtype", "region", "points", "median_percent", "mean_percent"});
+      csv_line({"gpu", "evaluator", "op", "dtype", "region", "half", "points", "median_percent", "mean_percent"});
   for (const auto& [key, members] : classes) {
     const ErrorStatistics s = error_statistics(members);
     text += csv_line({key[0], std::string(evaluator_name(report.evaluator)), key[1], key[2], key[3],
-                      std::to_string(s.count), fmt::format("{:.2f}", 100 * s.median_absolute),
-                      fmt::format("{:.2f}", 100 * s.mean_absolute)});
+                      std::string(name(report.half)), std::to_string(s.count),
+                      fmt::format("{:.2f}", 100 * s.median_absolute), fmt::format("{:.2f}", 100 * s.mean_absolute)});
   }
   return text;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "scenarios/run/validation_table.h"
 #include "scenarios/validate/error_summary.h"
 #include "scenarios/validate/measured_row.h"
 #include "sim/observe/kernel_result.h"
@@ -15,9 +16,11 @@ namespace lightcone::scenarios {
 
 struct ValidationReport {
   Evaluator evaluator = Evaluator::cycle;
+  MeasuredHalf half = MeasuredHalf::all;  // that the points were taken from
   std::size_t rows_read = 0;
   std::size_t rows_flagged = 0;                            // not fit for error figures, as the data set says
   std::size_t rows_without_time = 0;                       // another kind of measurement
+  std::size_t rows_other_half = 0;                         // that could be compared, but lie in the other half
   std::map<std::string, std::size_t> unsupported, failed;  // reason -> rows
   const std::vector<MeasuredRow>* rows = nullptr;          // what ComparedPoint::row refers to
   std::vector<ComparedPoint> points;

@@ -48,7 +48,8 @@ TEST_CASE("run prints a summary, writes a folder, and the later commands read it
   const Outcome explained = lightcone("explain " + folder);
   INFO(explained.error);
   REQUIRE(explained.code == 0);
-  REQUIRE(says(explained.out, "10 % faster"));
+  REQUIRE(says(explained.out, "limited by: "));
+  REQUIRE(says(explained.out, "10 % better saves: "));
   REQUIRE(nlohmann::json::parse(lightcone("explain --json " + folder).out).is_object());
 }
 
@@ -210,7 +211,8 @@ TEST_CASE("predict keeps every row in order and gives a time or a reason") {
                      "source,gpu,op,params,dtype,extra\n"
                      "s,H100-SXM-80GB,gemm,\"{\"\"m\"\":4096,\"\"n\"\":4096,\"\"k\"\":4096}\",bf16,\"a,b\"\n"
                      "s,H100-SXM-80GB,moe,{},bf16,second\n"
-                     "s,Abacus-1,gemm,\"{\"\"m\"\":1,\"\"n\"\":1,\"\"k\"\":1}\",bf16,third\n");
+                     "s,Abacus-1,gemm,\"{\"\"m\"\":1,\"\"n\"\":1,\"\"k\"\":1}\",bf16,third\n"
+                     "s,Abacus-1,gemm,\"{\"\"m\"\":1,\"\"n\"\":1,\"\"k\"\":1}\",fp32,fourth\n");
   const std::string output = (lightcone.folder() / "predicted.csv").string();
   const Outcome outcome = lightcone("predict " + points + " --fidelity analytical --machine auto --out " + output);
   INFO(outcome.error);
@@ -224,16 +226,25 @@ TEST_CASE("predict keeps every row in order and gives a time or a reason") {
   REQUIRE(std::stod(first->cells[time]) < 300);
   REQUIRE(first->cells[bound] == "tensor");
   REQUIRE(first->cells[extra] == "a,b");
+  const auto error = reader.required_column("expected_error_percent"), by = reader.required_column("evaluator");
+  REQUIRE(std::stod(first->cells[error]) > 0);  // a class of the committed table
+  REQUIRE(first->cells[by] == "analytical");
+  REQUIRE((second->cells[error].empty() && second->cells[by].empty()));
   REQUIRE(second->cells[time].empty());
   REQUIRE(says(second->cells[note], "moe"));
   REQUIRE(third->cells[time].empty());
   REQUIRE(says(third->cells[note], "Abacus-1"));
+  REQUIRE(reader.next().has_value());
   REQUIRE_FALSE(reader.next().has_value());
   // On a machine named by the user every row is predicted, whatever GPU it names.
   const Outcome named = lightcone("predict " + points + " --fidelity analytical --machine a100_sxm_80gb --json");
   const auto rows = nlohmann::json::parse(named.out);
   REQUIRE(rows[0]["predicted_us"].get<double>() > std::stod(first->cells[time]));
   REQUIRE(rows[2]["predicted_us"].is_number());
+  REQUIRE(rows[2]["evaluator"] == "analytical");
+  REQUIRE(rows[2]["expected_error_percent"].is_number());
+  REQUIRE(rows[3]["expected_error_percent"] == "unvalidated");  // no fp32 product was measured on this machine
+  REQUIRE(rows[1]["expected_error_percent"].is_null());
 }
 
 TEST_CASE("predictions do not depend on the measured time") {
@@ -267,6 +278,17 @@ TEST_CASE("validate compares, leaves flagged rows out and repeats itself") {
   REQUIRE(json["points_compared"] == 39);
   REQUIRE(json["groups"][0]["at_least_10us"]["points"] == 39);
   REQUIRE(says(test::read_file(table), "gemm,bf16"));
+  std::size_t in_halves = 0;
+  for (const std::string half : {"calibration", "held_out"}) {
+    const Outcome one =
+        lightcone("validate --json --fidelity analytical " + file + " --half " + half + " --table " + table);
+    const auto part = nlohmann::json::parse(one.out);
+    REQUIRE(part["half"] == half);
+    REQUIRE(part["points_compared"].get<std::size_t>() + part["rows_other_half"].get<std::size_t>() == 39);
+    REQUIRE(says(test::read_file(table), "," + half + "," + part["points_compared"].dump() + ","));
+    in_halves += part["points_compared"].get<std::size_t>();
+  }
+  REQUIRE(in_halves == 39);
   const std::string sample = "validate --fidelity analytical --sample 10 --seed 3 " + file;
   REQUIRE(says(lightcone(sample).out, "10 points compared"));
   REQUIRE(lightcone(sample).out == lightcone(sample).out);

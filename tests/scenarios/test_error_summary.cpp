@@ -7,6 +7,7 @@
 #include "catch.h"
 #include "scenarios/validate/error_report.h"
 #include "scenarios/validate/error_summary.h"
+#include "scenarios/validate/half.h"
 #include "scenarios/validate/sample.h"
 #include "scenarios/validate/timing.h"
 
@@ -100,6 +101,34 @@ TEST_CASE("a report names its points, its gaps and its totals") {
   REQUIRE(json["groups"][0]["worst_points"][0]["params"]["m"] == "8");
 
   const std::string table = to_error_table(report, {{"H100", "h100_sxm"}});
-  REQUIRE(table.find("h100_sxm,cycle,gemm,bf16,100us_1ms,1,25.00,25.00") != std::string::npos);
-  REQUIRE(table.find("h100_sxm,cycle,gemm,bf16,under_10us,1,20.00,20.00") != std::string::npos);
+  REQUIRE(table.find("h100_sxm,cycle,gemm,bf16,100us_1ms,all,1,25.00,25.00") != std::string::npos);
+  REQUIRE(table.find("h100_sxm,cycle,gemm,bf16,under_10us,all,1,20.00,20.00") != std::string::npos);
+  report.half = MeasuredHalf::held_out;
+  report.rows_other_half = 7;
+  REQUIRE(to_error_table(report, {}).find("100us_1ms,held_out,1,25.00") != std::string::npos);
+  REQUIRE(to_text(report).find("held_out half of the points; 7 rows of the other half left out") != std::string::npos);
+}
+
+TEST_CASE("a shape lies in the same half whoever measured it, and the halves are of one size") {
+  OperatingPoint p;
+  p.op = "gemm";
+  int held_out = 0;
+  for (int m = 1; m <= 1000; ++m) {
+    p.params = {{"m", std::to_string(m)}, {"n", "4096"}, {"k", "4096"}};
+    p.gpu = "H100";
+    p.dtype = "bf16";
+    const MeasuredHalf half = half_of(p);
+    p.gpu = "A100";
+    p.dtype = "int8_wo";
+    p.source = "another";
+    REQUIRE((half_of(p) == half && half != MeasuredHalf::all));
+    held_out += half == MeasuredHalf::held_out;
+  }
+  REQUIRE(held_out > 450);
+  REQUIRE(held_out < 550);
+  // On every machine and in every version: a half that moved would leak points into the calibration.
+  p.params = {{"k", "4096"}, {"m", "1"}, {"n", "4096"}};
+  REQUIRE(name(half_of(p)) == "held_out");
+  p.params["m"] = "2";
+  REQUIRE(name(half_of(p)) == "calibration");
 }

@@ -104,10 +104,10 @@ TEST_CASE("the committed table is found and has the classes of the shipped model
 TEST_CASE("the expected error comes from the class's row, else the pass is unvalidated") {
   const test::TemporaryFolder folder;
   const auto file = folder.path() / "table.csv";
-  std::ofstream(file) << "gpu,evaluator,op,dtype,region,points,median_percent,mean_percent\n"
-                         "test_gpu,cycle,gemm,bf16,10us_100us,400,5.5,8\n"
-                         "test_gpu,cycle,gemm,bf16,100us_1ms,400,5.5,8\n"
-                         "test_gpu,cycle,rmsnorm,bf16,over_1ms,10,50,60\n";
+  std::ofstream(file) << "gpu,evaluator,op,dtype,region,half,points,median_percent,mean_percent\n"
+                         "test_gpu,cycle,gemm,bf16,10us_100us,held_out,400,5.5,8\n"
+                         "test_gpu,cycle,gemm,bf16,100us_1ms,held_out,400,5.5,8\n"
+                         "test_gpu,cycle,rmsnorm,bf16,over_1ms,all,10,50,60\n";
   const test::Example e = test::example();
   const RunResult r = summarise_pass(e.input, e.mapped, e.kernels, ValidationTable::load(file));
   REQUIRE(r.operators[0].expected_error->median_absolute_percent == 5.5);
@@ -115,10 +115,25 @@ TEST_CASE("the expected error comes from the class's row, else the pass is unval
   REQUIRE(r.validated_share == Approx(500.0 / 580));
   REQUIRE(summary(r).find("5.5 % median, 8.0 % mean") != std::string::npos);
   REQUIRE(summary(r).find("13.8 % of the time is unvalidated") != std::string::npos);
+  // Constants that saw both halves make in-sample figures, whichever half they are of.
+  REQUIRE(summary(r).find("in-sample") != std::string::npos);
+  RunResult held_out = summarise_pass(e.input, e.mapped, e.kernels, ValidationTable::load(file, true));
+  REQUIRE(summary(held_out).find("held-out") != std::string::npos);
+  REQUIRE(summary(*parse_run_result(serialise(held_out))) == summary(held_out));
   REQUIRE(summary(test::summarised(e)).find("unvalidated: no measured data") != std::string::npos);
   REQUIRE(ValidationTable::load(folder.path() / "absent.csv").size() == 0);
-  std::ofstream(file, std::ios::app) << "test_gpu,cycle,gemm,bf16,over_1ms,many,1,2\n";
+  std::ofstream(file, std::ios::app) << "test_gpu,cycle,gemm,bf16,over_1ms,all,many,1,2\n";
   REQUIRE_THROWS_AS(ValidationTable::load(file), ConfigError);
+  std::ofstream(file) << "gpu,evaluator,op,dtype,region,half,points,median_percent,mean_percent\n"
+                         "test_gpu,cycle,gemm,bf16,over_1ms,third,1,1,2\n";
+  REQUIRE_THROWS_WITH(ValidationTable::load(file), Catch::Contains("half must be all, calibration or held_out"));
+  // A part that is in-sample makes the whole so.
+  std::ofstream(file) << "gpu,evaluator,op,dtype,region,half,points,median_percent,mean_percent\n"
+                         "test_gpu,cycle,gemm,bf16,100us_1ms,held_out,400,5.5,8\n"
+                         "test_gpu,cycle,rmsnorm,fp16,10us_100us,all,10,50,60\n";
+  held_out = summarise_pass(e.input, e.mapped, e.kernels, ValidationTable::load(file, true));
+  REQUIRE(held_out.operators[1].expected_error);
+  REQUIRE(summary(held_out).find("in-sample") != std::string::npos);
 }
 
 TEST_CASE("size regions meet at their edges") {

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Predictions against the measured tables in $LIGHTCONE_MEASURED, per machine and op: relative errors of points of at
+// least ten microseconds that the data does not flag. The ceilings lie a little above the present errors (in-sample),
+// so that a change which makes a class worse is seen; whoever makes it better lowers them. Skipped without
+// measurements.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catch.h"
+#include "scenarios/run/evaluate_kernels.h"
+#include "scenarios/validate/error_summary.h"
+#include "scenarios/validate/machines.h"
+#include "scenarios/validate/predict.h"
+#include "scenarios/validate/row_to_operator.h"
+#include "temporary_folder.h"
+
+using namespace lightcone;
+using namespace lightcone::scenarios;
+
+namespace {
+
+constexpr std::size_t kEveryRow = 10;  // of the closed form's sample
+constexpr std::size_t kFewest = 10;    // points of a class that has a ceiling
+
+// Percent of the measured time.
+struct Ceiling {
+  std::string machine;
+  std::string op;
+  double median, mean;
+};
+
+struct Measured {
+  Machines machines{"auto", {}};
+  // Of known machines and supported ops, unflagged, long enough, in order of file and line.
+  std::vector<MeasuredRow> rows;
+
+  Measured() {
+    const char* folder = std::getenv("LIGHTCONE_MEASURED");  // NOLINT: single-threaded
+    std::vector<std::filesystem::path> files;
+    if (folder != nullptr && std::filesystem::is_directory(folder)) {
+      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() == ".csv") files.push_back(entry.path());
+      }
+    }
+    std::sort(files.begin(), files.end());
+    const std::vector<std::string>& ops = supported_measured_ops();
+    for (const auto& file : files) {
+      for (MeasuredRow& row : read_measured(file).rows) {
+        const bool known = std::find(ops.begin(), ops.end(), row.point.op) != ops.end() &&
+                           machines.measured_on(row.point.gpu) && row.flag.empty();
+        if (known && row.time_us && *row.time_us >= kShortPointUs) rows.push_back(std::move(row));
+      }
+    }
+    if (rows.empty()) WARN("SKIP: no measurements; LIGHTCONE_MEASURED names no folder that holds them");
+  }
+};
+
+std::vector<ComparedPoint> compare(const Measured& measured, const std::vector<std::size_t>& chosen,
+                                   Evaluator fidelity) {
+  std::vector<OperatingPoint> points;
+  for (const std::size_t i : chosen) points.push_back(measured.rows[i].point);
+  EvaluationSettings settings;
+  settings.fidelity = fidelity;
+  const test::TemporaryFolder folder;
+  const Evaluators evaluators = real_evaluators();
+  KernelStore store({folder.path(), std::chrono::seconds(10), {}});
+  ProcessPool pool{{2, {}}};
+  Progress progress{true};
+  const std::vector<Prediction> predictions =
+      predict_points(points, [&](const std::string& gpu) { return measured.machines.find(gpu); }, settings,
+                     {evaluators, store, pool, progress});
+  std::vector<ComparedPoint> compared;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const Prediction& p = predictions[i];
+    INFO(points[i].gpu << " " << points[i].op << " " << points[i].dtype << ": " << p.note);
+    REQUIRE(p.state != PredictionState::failed);
+    if (p.state != PredictionState::predicted) continue;
+    compared.push_back({chosen[i], points[i].source, measured.machines.find(points[i].gpu)->gpu.name, points[i].op,
+                        points[i].dtype, *measured.rows[chosen[i]].time_us, p.time_us});
+  }
+  return compared;
+}
+
+void require_below(const std::vector<ComparedPoint>& points, const std::vector<Ceiling>& ceilings) {
+  std::map<std::pair<std::string, std::string>, std::vector<const ComparedPoint*>> classes;
+  for (const ComparedPoint& p : points) classes[{p.gpu, p.op}].push_back(&p);
+  std::string figures;
+  std::map<std::pair<std::string, std::string>, ErrorStatistics> errors;
+  for (const auto& [key, members] : classes) {
+    const ErrorStatistics& s = errors[key] = error_statistics(members);
+    figures += fmt::format("{{\"{}\", \"{}\", {:.1f}, {:.1f}}},  // {} points\n", key.first, key.second,
+                           100 * s.median_absolute, 100 * s.mean_absolute, s.count);
+  }
+  INFO("present figures:\n" << figures);
+  for (const Ceiling& c : ceilings) {
+    INFO(c.machine << " " << c.op);
+    const auto found = errors.find({c.machine, c.op});
+    REQUIRE(found != errors.end());
+    CHECK(100 * found->second.median_absolute <= c.median);
+    CHECK(100 * found->second.mean_absolute <= c.mean);
+  }
+  for (const auto& [key, s] : errors) {
+    INFO(key.first << " " << key.second << " has no ceiling");
+    const bool listed = std::any_of(ceilings.begin(), ceilings.end(),
+                                    [&](const Ceiling& c) { return c.machine == key.first && c.op == key.second; });
+    CHECK((listed || s.count < kFewest));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("closed form: errors per machine and op stay below their ceilings") {
+  const Measured measured;
+  if (measured.rows.empty()) return;
+  std::vector<std::size_t> chosen;
+  for (std::size_t i = 0; i < measured.rows.size(); i += kEveryRow) chosen.push_back(i);
+  require_below(compare(measured, chosen, Evaluator::analytical),
+                {
+                    {"A100 SXM4 80GB", "attention_decode", 13.7, 14.7},
+                    {"A100 SXM4 80GB", "attention_prefill", 12.6, 16.0},
+                    {"A100 SXM4 80GB", "bmm", 17.4, 18.8},
+                    {"A100 SXM4 80GB", "elementwise", 14.0, 16.5},
+                    {"A100 SXM4 80GB", "gemm", 13.0, 20.9},
+                    {"H100 SXM5 80GB", "attention_decode", 17.5, 25.5},
+                    {"H100 SXM5 80GB", "attention_prefill", 24.9, 24.6},
+                    {"H100 SXM5 80GB", "bmm", 22.6, 39.6},
+                    {"H100 SXM5 80GB", "elementwise", 4.8, 5.7},
+                    {"H100 SXM5 80GB", "gemm", 10.7, 21.0},
+                });
+}
+
+TEST_CASE("no measured row of a known machine is lost: each is predicted, or its reason is a known one") {
+  const Measured measured;
+  if (measured.rows.empty()) return;
+  std::map<std::string, std::size_t> reasons;
+  for (const MeasuredRow& row : measured.rows) {
+    const RowMapping mapping = map_row(row.point);
+    if (!mapping.mapped) ++reasons[mapping.reason];
+  }
+  for (const auto& [reason, count] : reasons) {
+    INFO(count << " rows: " << reason);
+    const bool known = reason.find("ladder") != std::string::npos || reason.find("Triton") != std::string::npos;
+    CHECK(known);
+  }
+}
