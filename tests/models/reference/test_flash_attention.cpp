@@ -100,6 +100,15 @@ TEST_CASE("flash attention with bf16 operands errs at most twice as much as plai
   }
 }
 
+TEST_CASE("probabilities are rounded to bf16 before they meet the values, the sum is not") {
+  // Scores 0 and -d with d < 2^-9: the second probability 1 - d rounds to 1, so values 1 and -1 cancel exactly;
+  // the log-sum-exp keeps the unrounded sum.
+  const Matrix<float> q{{1}}, k{{0}, {-1.0F / 1024}}, opposite{{1}, {-1}};
+  CHECK(flash_attention<float, ToBf16>(q, k, opposite, full_mask(1, 2), {1, 2}).output(0, 0) == 0);
+  CHECK(flash_attention<float>(q, k, opposite, full_mask(1, 2), {1, 2}).output(0, 0) > 4e-4F);
+  CHECK(flash_attention<float, ToBf16>(q, k, opposite, full_mask(1, 2), {1, 2}).lse(0) < std::log(2.0F));
+}
+
 TEST_CASE("split-KV with merge equals one pass, whatever the number of splits") {
   for (const Index queries : {Index(1), Index(5)}) {
     const auto [q, k, v] = inputs(queries, 203, 16, 16);

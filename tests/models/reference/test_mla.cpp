@@ -58,6 +58,15 @@ TEST_CASE("absorbed MLA equals plain MLA") {
   }
 }
 
+TEST_CASE("a decode step gives the last row of the prefill: its query stands at the last position") {
+  const MlaInputs<double> prefill = inputs(40, 40, 3);
+  MlaInputs<double> step = prefill;
+  step.q_nope = prefill.q_nope.bottomRows(1);
+  step.q_rope = prefill.q_rope.bottomRows(1);
+  const Matrix<double> expected = mla_attention(prefill, causal_mask(40, 40)).bottomRows(1);
+  CHECK(rms_ratio(mla_absorbed(step, flash_under<double>(causal_mask(1, 40), {16, 16})), expected) < 1e-12);
+}
+
 TEST_CASE("split-KV over the latents, as FlashMLA decodes, equals plain MLA") {
   const MlaInputs<double> in = inputs(1, 203, 4);
   const Mask mask = causal_mask(1, 203);

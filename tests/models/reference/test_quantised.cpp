@@ -142,6 +142,12 @@ TEST_CASE("blocks of zeros and single values come back exactly") {
   CHECK(quantise(Matrix<float>::Zero(1, 128), kFp8Activation).scales(0, 0) == 1e-4F / 448);
 }
 
+TEST_CASE("int4 as Marlin: scale = 2 largest / 15, codes -8 to 7") {
+  const Quantised q = quantise(Matrix<float>{{15}, {-15}, {3}}, kInt4Group128);
+  CHECK(q.scales(0, 0) == 2);
+  CHECK(q.codes == Matrix<float>{{7}, {-8}, {2}});  // 7.5 -> 8 -> 7, -7.5 -> -8, 1.5 -> 2
+}
+
 TEST_CASE("NVFP4's block scales are E4M3 values times the scale of the tensor") {
   const Matrix<float> x = values(20, 64, 5, 3);
   const Quantised q = quantise_nvfp4(x, kNvfp4Activation);

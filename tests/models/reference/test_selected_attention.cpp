@@ -122,6 +122,12 @@ TEST_CASE("MoBA selects its own block and the blocks whose mean fits best") {
   CHECK(moba_select(q, k, 4, 2)[11] == std::vector<Index>{1, 2});
   q.row(11) << -1, 0;
   CHECK(moba_select(q, k, 4, 2)[11] == std::vector<Index>{0, 2});
+  k.setZero();
+  k.topRows(4).setConstant(2);  // mean 2 in block 0 against 1.75 in block 1
+  k.middleRows(4, 4).setConstant(1);
+  k(5, 0) = 4;
+  q.row(11) << 1, 0;
+  CHECK(moba_select(q, k, 4, 2)[11] == std::vector<Index>{0, 2});
 }
 
 TEST_CASE("DSA by gathering equals the mask of the indexer's tokens") {
@@ -153,6 +159,11 @@ TEST_CASE("DSA by gathering equals the mask of the indexer's tokens") {
   }
 }
 
+TEST_CASE("an index score is the weighted sum of the positive products") {
+  const Matrix<double> q{{1, 0, 0, 2, -1, -1}}, k{{3, 5}}, w{{0.5, -0.25, 7}};  // products 3, 10 and -8
+  CHECK(lightning_index_scores(q, k, w)(0, 0) == 0.5 * 3 - 0.25 * 10);
+}
+
 TEST_CASE("the lightning indexer costs 2 heads d per pair in its products") {
   const Index tokens = 9, heads = 4, d = 8;
   SeededValues values(4);
@@ -172,6 +183,9 @@ TEST_CASE("the Hadamard rotation is orthogonal and leaves index scores as they a
   const Matrix<double> h = hadamard_rotated<double>(Matrix<double>::Identity(16, 16));
   CHECK(rms_ratio((h * h.transpose()).eval(), Matrix<double>::Identity(16, 16)) < 1e-15);
   CHECK((h.cwiseAbs().array() == 0.25).all());
+  CHECK(h == h.transpose());
+  CHECK((h.row(0).array() == 0.25).all());
+  CHECK(h(1, 1) == -0.25);
   CHECK(rms_ratio(hadamard_rotated(q), (q * h).eval()) < 1e-15);
   const Mask causal = causal_mask(12, 12);
   const Matrix<double> plain = lightning_index_scores(q, k, w);
