@@ -65,9 +65,7 @@ class Estimate {
 
   KernelResult run() {
     const Body body = schedule();
-    const double moved = traffic_.hbm_read + traffic_.hbm_written;
-    const double write_share = moved > 0 ? traffic_.hbm_written / moved : 0;
-    const Seconds memory(moved / sustained_bandwidth(gpu_.hbm, write_share).count());
+    const Seconds memory = memory_time(traffic_, gpu_.hbm);
     const Cycles ends = gpu_.launch.kernel_start + gpu_.launch.kernel_end;
     const Seconds gap = options_.launch == LaunchMode::graph ? gpu_.launch.graph_kernel : gpu_.launch.stream_kernel;
 

@@ -2,6 +2,7 @@
 #include "hardware/machine/traffic.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "hardware/parts/hbm_channel.h"
 
@@ -9,10 +10,14 @@ namespace lightcone::hardware {
 
 namespace {
 
+constexpr double kLine = 128;
+constexpr double kBankExponent = 4;  // how sharply reads turn from bus-bound to bank-bound; from the cycle machine
+
 // Loads and stores of one tensor over all classes.
 struct Touched {
   double read = 0, read_waves = 0, read_surely = 0, requested = 0, requested_bulk = 0;
   double written = 0, written_surely = 0;
+  double run_bytes = 0;
 };
 
 std::vector<Touched> touched(const TileProgram& program, const WorkSummary& work) {
@@ -29,6 +34,7 @@ std::vector<Touched> touched(const TileProgram& program, const WorkSummary& work
         t.read_waves += std::min(requested, std::max(access.distinct, access.per_waves));
         t.read_surely = std::max(t.read_surely, access.surely);
         t.requested += requested;
+        t.run_bytes = std::max(t.run_bytes, access.run_bytes);
         if (!access.through_l1) t.requested_bulk += requested;
       }
     }
@@ -69,6 +75,7 @@ Traffic memory_traffic(const TileProgram& program, const WorkSummary& work, cons
     TensorTraffic& out = traffic.tensors[i];
     const bool warm = program.tensors[i].residency == Residency::warm;
     out.requested = t.requested;
+    out.run_bytes = t.run_bytes;
     out.hbm_read = warm ? t.read_waves * gone : t.read + (t.read_waves - t.read) * gone;
     out.miss_share = t.requested > 0 ? std::min(1.0, out.hbm_read / t.requested) : 0;
     traffic.hbm_read += out.hbm_read;
@@ -93,11 +100,33 @@ BytesPerSecond sustained_bandwidth(const HbmSpec& hbm, double write_share) {
     share -= std::min(0.5, static_cast<double>(t.nRFC) / t.nREFI);
   }
   // The controller drains half of its write buffer, a line per entry, before it turns the bus around.
-  const double lines = std::max(1.0, HbmChannel::kWriteDepths * hbm.queue_depth / 2.0);
+  const double lines = HbmChannel::kWriteLines / 2.0;
   const double drain = lines * 128 / hbm.access.real() * std::max(1u, t.nBL);  // CK
   const double both_turns = std::max(0.0, 1.0 * t.nRTW - t.nBL) + t.nCWL + t.nWTRL;
   const double turns = std::min(write_share, 1 - write_share) * both_turns / drain;
   return BytesPerSecond(hbm.peak().count() * share / (1 + turns));
+}
+
+double scattered_read_cost(const HbmSpec& hbm, double run_bytes) {
+  if (run_bytes <= 0 || run_bytes >= hbm.page.real()) return 1;
+  const double banks = hbm.bank_groups * hbm.banks_per_group;
+  const double lines = std::max(1.0, run_bytes / kLine);
+  const double runs_seen = hbm.queue_depth / lines;
+  const double busy_banks = banks * (1 - std::pow(1 - 1 / banks, runs_seen));
+  const double row_cycle = hbm.timing.nRC * to_seconds(hbm.timing.tCK).count();
+  const double from_banks = busy_banks * lines * kLine / row_cycle;
+  const double bus = hbm.peak().count() / hbm.pseudo_channels();
+  return std::pow(1 + std::pow(bus / from_banks, kBankExponent), 1 / kBankExponent);
+}
+
+Seconds memory_time(const Traffic& traffic, const HbmSpec& hbm) {
+  const double moved = traffic.hbm_read + traffic.hbm_written;
+  if (moved <= 0) return Seconds(0);
+  double effective = traffic.hbm_written;
+  for (const TensorTraffic& tensor : traffic.tensors) {
+    effective += tensor.hbm_read * scattered_read_cost(hbm, tensor.run_bytes);
+  }
+  return Seconds(effective / sustained_bandwidth(hbm, traffic.hbm_written / moved).count());
 }
 
 }  // namespace lightcone::hardware

@@ -15,6 +15,7 @@ struct TensorTraffic {
   double requested = 0;  // bytes that L2 sends for this tensor
   double hbm_read = 0;
   double miss_share = 0;  // of the requested bytes, from HBM
+  double run_bytes = 0;   // read from one row of the matrix before the next row; 0: rows follow each other
 };
 
 struct Traffic {
@@ -30,5 +31,12 @@ Traffic memory_traffic(const TileProgram& program, const WorkSummary& work, cons
 
 // Bytes per second that HBM sustains on long streams: peak less refresh and the turns between reads and writes.
 BytesPerSecond sustained_bandwidth(const HbmSpec& hbm, double write_share);
+
+// How much longer than on long streams reads take that fetch `run_bytes` from a DRAM row and go on to another: the
+// requests that a controller sees at once keep only some banks busy, each for a row cycle. At least 1.
+double scattered_read_cost(const HbmSpec& hbm, double run_bytes);
+
+// Time that the kernel's traffic keeps the memory busy.
+Seconds memory_time(const Traffic& traffic, const HbmSpec& hbm);
 
 }  // namespace lightcone::hardware

@@ -197,7 +197,8 @@ class Summarizer {
     std::vector<Extent>& extents = extents_[group_->cta_class];
     const std::size_t index = next_access_++;
     if (index == accesses.size()) {
-      accesses.push_back({box.tensor, store, through_l1, multicast});
+      const bool apart = box.rows > 1 && box.row_pitch_bytes > box.row_bytes;
+      accesses.push_back({box.tensor, store, through_l1, multicast, apart ? static_cast<double>(box.row_bytes) : 0});
       extents.emplace_back();
     }
     Access& access = accesses[index];

@@ -36,6 +36,7 @@ struct Access {
   bool store = false;
   bool through_l1 = false;
   double multicast = 1;
+  double run_bytes = 0;  // of one row before the next row starts elsewhere; 0: rows follow each other
   double bytes = 0;      // moved, once per CTA that receives or sends them
   double runs = 0;       // executions
   double distinct = 0;   // bytes of the hull of everything touched

@@ -62,16 +62,16 @@ HbmChannel::HbmChannel(const HbmSpec& spec, std::uint64_t refresh_phase)
       banks_per_group_(spec.banks_per_group),
       burst_bits_(static_cast<std::uint32_t>(std::countr_zero(spec.access.count()))),
       depth_(spec.queue_depth),
-      high_watermark_(std::max<std::uint64_t>(1, kWriteDepths * depth_ * 3 / 4)),
-      low_watermark_(kWriteDepths * depth_ / 4),
+      high_watermark_(kWriteLines * 3 / 4),
+      low_watermark_(kWriteLines / 4),
       per_bank_refresh_(spec.per_bank_refresh),
       timing_(rules_between_requests(spec.timing), spec.bank_groups, spec.banks_per_group),
       bus_(burst_distance(spec.timing, RuleScope::other_bank_group),
            burst_distance(spec.timing, RuleScope::same_bank_group)),
-      queue_((1 + kWriteDepths) * depth_),
-      tags_((1 + kWriteDepths) * depth_),
+      queue_(depth_ + kWriteLines),
+      tags_(depth_ + kWriteLines),
       refresh_due_((spec.per_bank_refresh ? spec.timing.nREFIpb : spec.timing.nREFI) + refresh_phase) {
-  LIGHTCONE_ASSERT(depth_ > 0 && (1 + kWriteDepths) * depth_ < HbmQueue::kNone);
+  LIGHTCONE_ASSERT(depth_ > 0 && depth_ + kWriteLines < HbmQueue::kNone);
 }
 
 void HbmChannel::accept(const HbmRequest& request, std::uint64_t now) {
@@ -137,7 +137,7 @@ void HbmChannel::choose_direction() {
   if (direction_ == Direction::read) {
     turn = writes >= high_watermark_ || (reads == 0 && writes > 0);
   } else {
-    turn = writes == 0 || (reads > 0 && (writes <= low_watermark_ || drained_ >= kWriteDepths * depth_));
+    turn = writes == 0 || (reads > 0 && (writes <= low_watermark_ || drained_ >= kWriteLines));
   }
   if (!turn) return;
   direction_ = opposite(direction_);

@@ -65,14 +65,14 @@ class HbmChannel {
   // Row hits overtake an older request for another row of their bank until they are younger by this many queue depths.
   static constexpr std::uint64_t kOvertakeDepths = 8;
 
-  // Writes that the buffer holds, in queue depths; it stands for the dirty lines that the L2 cache can hold back.
-  static constexpr std::uint64_t kWriteDepths = 2;
+  // Writes that the buffer holds; it stands for the dirty lines that the L2 cache can hold back.
+  static constexpr std::uint64_t kWriteLines = 128;
 
   // `refresh_phase` shifts the refreshes of this channel against its neighbours' (CK, below nREFI).
   explicit HbmChannel(const HbmSpec& spec, std::uint64_t refresh_phase = 0);
 
-  // Room for `queue_depth` reads, and in the write buffer for kWriteDepths as many writes.
-  [[nodiscard]] bool can_accept() const { return waiting_[0] < depth_ && waiting_[1] < kWriteDepths * depth_; }
+  // Room for `queue_depth` reads, and in the write buffer for kWriteLines writes.
+  [[nodiscard]] bool can_accept() const { return waiting_[0] < depth_ && waiting_[1] < kWriteLines; }
   // Takes the request; `now` must not go back. The channel wants a tick at `now` or as soon as it may be.
   void accept(const HbmRequest& request, std::uint64_t now);
 

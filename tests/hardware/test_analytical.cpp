@@ -9,6 +9,7 @@
 #include "catch.h"
 #include "hardware/example_gpus.h"
 #include "hardware/machine/analytical.h"
+#include "hardware/machine/traffic.h"
 #include "hardware/machine/wave_schedule.h"
 #include "hardware/power/governor.h"
 #include "scenarios/mapping/map_operator.h"
@@ -304,5 +305,19 @@ TEST_CASE("larger problems take longer") {
     const double time = time_of(Gemm{m, 4096, 4096}, gpu);
     REQUIRE(time > before);
     before = time;
+  }
+}
+
+TEST_CASE("reads of short runs cost the more, the shorter the runs and the fewer requests the controller sees") {
+  HbmSpec hbm = example_h100().hbm;
+  CHECK(scattered_read_cost(hbm, 0) == 1);  // rows follow each other
+  CHECK(scattered_read_cost(hbm, hbm.page.real()) == 1);
+  for (const std::uint32_t depth : {8u, 12u, 64u}) {
+    hbm.queue_depth = depth;
+    const double one_line = scattered_read_cost(hbm, 128), two_lines = scattered_read_cost(hbm, 256);
+    CHECK(one_line > two_lines);
+    CHECK(two_lines > 1);
+    hbm.queue_depth = 2 * depth;
+    CHECK(scattered_read_cost(hbm, 128) < one_line);
   }
 }
