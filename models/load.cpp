@@ -52,6 +52,16 @@ MlaMixer read_mla(const MessageReader& from) {
   out.nope_dim = from.integer("nope_dim", kSize);
   out.rope_dim = from.integer_or("rope_dim", 0, kSize);
   out.value_dim = from.integer("value_dim", kSize);
+  out.output_gate = flag(from, "output_gate");
+  if (from.has("index_heads")) {
+    out.index_heads = from.integer("index_heads", kSize);
+    out.index_dim = from.integer("index_dim", kSize);
+    out.index_top_k = from.integer("index_top_k", kSize);
+  } else {
+    for (const char* field : {"index_dim", "index_top_k"}) {
+      if (from.has(field)) from.fault(field, "belongs to index_heads, which is not given");
+    }
+  }
   return out;
 }
 
@@ -77,6 +87,70 @@ Mamba2Mixer read_mamba2(const MessageReader& from) {
   return out;
 }
 
+LinearMixer read_linear(const MessageReader& from) {
+  static constexpr LinearRule kRules[] = {LinearRule::sum,   LinearRule::scalar_decay, LinearRule::vector_decay,
+                                          LinearRule::delta, LinearRule::gated_delta,  LinearRule::channel_delta,
+                                          LinearRule::mlstm};
+  LinearMixer out;
+  out.rule = kRules[std::max(0, from.enumeration("rule") - 1)];
+  out.heads = from.integer("heads", kSize);
+  out.value_heads = from.integer_or("value_heads", out.heads, kSize);
+  out.kv_heads = from.integer_or("kv_heads", 0, kSize);
+  out.key_dim = from.integer("key_dim", kSize);
+  out.value_dim = from.integer("value_dim", kSize);
+  out.conv_kernel = from.integer_or("conv_kernel", 0, kKernel);
+  out.silu = flag(from, "silu");
+  out.decay_rank = from.integer_or("decay_rank", 0, kSize);
+  out.gate = kind<OutputGate>(from, "gate");
+  out.gate_rank = from.integer_or("gate_rank", 0, kSize);
+  out.norm = kind<OutputNorm>(from, "norm");
+  out.rotary = flag(from, "rotary");
+  out.chunk = from.integer("chunk", kSize);
+  return out;
+}
+
+Rwkv7Mixer read_rwkv7(const MessageReader& from) {
+  Rwkv7Mixer out;
+  out.heads = from.integer("heads", kSize);
+  out.head_dim = from.integer("head_dim", kSize);
+  out.decay_rank = from.integer("decay_rank", kSize);
+  out.rate_rank = from.integer("rate_rank", kSize);
+  out.value_rank = from.integer_or("value_rank", 0, kSize);
+  out.gate_rank = from.integer("gate_rank", kSize);
+  return out;
+}
+
+Rwkv6Mixer read_rwkv6(const MessageReader& from) {
+  Rwkv6Mixer out;
+  out.heads = from.integer("heads", kSize);
+  out.head_dim = from.integer("head_dim", kSize);
+  out.mix_rank = from.integer("mix_rank", kSize);
+  out.decay_rank = from.integer("decay_rank", kSize);
+  return out;
+}
+
+RgLruMixer read_rg_lru(const MessageReader& from) {
+  RgLruMixer out;
+  out.width = from.integer("width", kSize);
+  out.blocks = from.integer("blocks", kSize);
+  out.conv_kernel = from.integer("conv_kernel", kKernel);
+  return out;
+}
+
+ShortConvMixer read_short_conv(const MessageReader& from) {
+  ShortConvMixer out;
+  out.width = from.integer("width", kSize);
+  out.conv_kernel = from.integer("conv_kernel", kKernel);
+  return out;
+}
+
+ChannelMix read_channel_mix(const MessageReader& from) {
+  ChannelMix out;
+  out.d_ff = from.integer("d_ff", kSize);
+  out.receptance = flag(from, "receptance");
+  return out;
+}
+
 ExpertLoad read_expert_load(const MessageReader& from) {
   ExpertLoad out;
   out.kind = kind<ExpertLoadKind>(from, "kind");
@@ -97,6 +171,7 @@ MoeMlp read_moe(const MessageReader& from) {
   out.gated = from.boolean("gated");
   out.activation = kind<Activation>(from, "activation");
   out.bias = flag(from, "bias");
+  out.latent = from.integer_or("latent", 0, kSize);
   if (from.has("load")) out.load = read_expert_load(from.child("load"));
   return out;
 }
@@ -129,14 +204,28 @@ Kind read_one_of(const MessageReader& from, const char* what, const Member<Kind>
   return Kind{};
 }
 
+// The kinds of Mixer and of SingleMixer, which a part of `parallel` is.
+template <class Any>
+constexpr Member<Any> kSingleMixers[] = {
+    {"attention", [](const MessageReader& m) -> Any { return read_attention(m); }},
+    {"mla", [](const MessageReader& m) -> Any { return read_mla(m); }},
+    {"mamba1", [](const MessageReader& m) -> Any { return read_mamba1(m); }},
+    {"mamba2", [](const MessageReader& m) -> Any { return read_mamba2(m); }},
+    {"linear", [](const MessageReader& m) -> Any { return read_linear(m); }},
+    {"rwkv7", [](const MessageReader& m) -> Any { return read_rwkv7(m); }},
+    {"rwkv6", [](const MessageReader& m) -> Any { return read_rwkv6(m); }},
+    {"rwkv4", [](const MessageReader&) -> Any { return Rwkv4Mixer{}; }},
+    {"rg_lru", [](const MessageReader& m) -> Any { return read_rg_lru(m); }},
+    {"short_conv", [](const MessageReader& m) -> Any { return read_short_conv(m); }},
+};
+
 Mixer read_mixer(const MessageReader& from) {
-  static constexpr Member<Mixer> kMembers[] = {
-      {"attention", [](const MessageReader& m) -> Mixer { return read_attention(m); }},
-      {"mla", [](const MessageReader& m) -> Mixer { return read_mla(m); }},
-      {"mamba1", [](const MessageReader& m) -> Mixer { return read_mamba1(m); }},
-      {"mamba2", [](const MessageReader& m) -> Mixer { return read_mamba2(m); }},
-  };
-  return read_one_of(from, "mixer", kMembers);
+  if (!from.has("parallel")) return read_one_of(from, "mixer", kSingleMixers<Mixer>);
+  ParallelMixer out;
+  for (const MessageReader& part : from.child("parallel").children("part")) {
+    out.parts.push_back(read_one_of(part, "mixer", kSingleMixers<SingleMixer>));
+  }
+  return out;
 }
 
 Mlp read_mlp(const MessageReader& from) {
@@ -144,6 +233,7 @@ Mlp read_mlp(const MessageReader& from) {
       {"dense_mlp", [](const MessageReader& m) -> Mlp { return read_dense_mlp(m); }},
       {"no_mlp", [](const MessageReader&) -> Mlp { return NoMlp{}; }},
       {"moe", [](const MessageReader& m) -> Mlp { return read_moe(m); }},
+      {"channel_mix", [](const MessageReader& m) -> Mlp { return read_channel_mix(m); }},
   };
   return read_one_of(from, "mlp", kMembers);
 }
@@ -196,6 +286,7 @@ ModelSpec read_model(const MessageReader& from) {
   out.tied_embeddings = from.boolean("tied_embeddings");
   out.norm = kind<NormKind>(from, "norm");
   out.position = kind<PositionKind>(from, "position");
+  out.embedding_norm = flag(from, "embedding_norm");
   out.max_positions = from.integer_or("max_positions", 0, {1, std::uint64_t{1} << 40});
   const bool patterned = from.has("pattern");
   for (const MessageReader& block : from.children("block")) out.blocks.push_back(read_block(block, patterned));

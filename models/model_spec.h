@@ -37,6 +37,7 @@ struct ModelSpec {
   bool tied_embeddings = false;  // the LM head is the embedding table
   NormKind norm = NormKind::rms;
   PositionKind position = PositionKind::rotary;
+  bool embedding_norm = false;      // a norm of the embeddings before the first layer's own (RWKV)
   std::uint64_t max_positions = 0;  // rows of the learned table; with rotary positions the trained length, 0: not given
   std::vector<Block> blocks;
   // The kind of each layer, as indices of `blocks`, in order of execution; empty: blocks one after another.

@@ -30,7 +30,7 @@ ParameterParts parameters(const AttentionMixer& a, std::uint64_t d) {
           size_sum({biases, a.qk_norm ? 2 * a.head_dim : 0, a.sinks ? a.heads : 0})};
 }
 
-SequenceState sequence_state(const AttentionMixer& a, std::uint64_t length, const PhaseShape& shape) {
+SequenceState sequence_state(const AttentionMixer& a, std::uint64_t, std::uint64_t length, const PhaseShape& shape) {
   const Bytes token = tensor_bytes("the KV cache", shape.kv, {a.kv_heads, size_sum({a.head_dim, a.v_dim()})});
   return {Bytes(size_product({token.count(), a.window == 0 ? length : std::min(length, a.window)})), {}};
 }

@@ -34,37 +34,75 @@ ParameterParts parameters(const AttentionMixer& a, std::uint64_t d);
 ParameterParts parameters(const MlaMixer& a, std::uint64_t d);
 ParameterParts parameters(const Mamba1Mixer& m, std::uint64_t d);
 ParameterParts parameters(const Mamba2Mixer& m, std::uint64_t d);
+ParameterParts parameters(const LinearMixer& m, std::uint64_t d);
+ParameterParts parameters(const Rwkv7Mixer& m, std::uint64_t d);
+ParameterParts parameters(const Rwkv6Mixer& m, std::uint64_t d);
+ParameterParts parameters(const Rwkv4Mixer& m, std::uint64_t d);
+ParameterParts parameters(const RgLruMixer& m, std::uint64_t d);
+ParameterParts parameters(const ShortConvMixer& m, std::uint64_t d);
+ParameterParts parameters(const ParallelMixer& m, std::uint64_t d);
 ParameterParts parameters(const NoMlp& m, std::uint64_t d);
 ParameterParts parameters(const DenseMlp& m, std::uint64_t d);
 ParameterParts parameters(const MoeMlp& m, std::uint64_t d);
+ParameterParts parameters(const ChannelMix& m, std::uint64_t d);
 
 // Of those, the ones that one token passes through (all, but for experts).
 std::uint64_t active_matrices(const NoMlp& m, std::uint64_t d);
 std::uint64_t active_matrices(const DenseMlp& m, std::uint64_t d);
 std::uint64_t active_matrices(const MoeMlp& m, std::uint64_t d);
+std::uint64_t active_matrices(const ChannelMix& m, std::uint64_t d);
 
-// After `length` tokens, in the formats of `shape`.
-SequenceState sequence_state(const AttentionMixer& a, std::uint64_t length, const PhaseShape& shape);
-SequenceState sequence_state(const MlaMixer& a, std::uint64_t length, const PhaseShape& shape);
-SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t length, const PhaseShape& shape);
-SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t length, const PhaseShape& shape);
+// After `length` tokens, of a layer of width d, in the formats of `shape`.
+SequenceState sequence_state(const AttentionMixer& a, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const MlaMixer& a, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const LinearMixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Rwkv7Mixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Rwkv6Mixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const Rwkv4Mixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const RgLruMixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const ShortConvMixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+SequenceState sequence_state(const ParallelMixer& m, std::uint64_t d, std::uint64_t length, const PhaseShape& shape);
+
+// What an MLP keeps of a sequence: the token before, of channel mixing.
+inline Bytes sequence_state(const NoMlp&, std::uint64_t, const PhaseShape&) { return {}; }
+inline Bytes sequence_state(const DenseMlp&, std::uint64_t, const PhaseShape&) { return {}; }
+inline Bytes sequence_state(const MoeMlp&, std::uint64_t, const PhaseShape&) { return {}; }
+Bytes sequence_state(const ChannelMix& m, std::uint64_t d, const PhaseShape& shape);
 
 // Operators from the normed stream (the result of `inputs`) to what is added to it.
 Section::Index build(LayerBuilder& b, const AttentionMixer& a, const std::vector<Section::Index>& inputs);
 Section::Index build(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs);
 Section::Index build(LayerBuilder& b, const Mamba1Mixer& m, const std::vector<Section::Index>& inputs);
 Section::Index build(LayerBuilder& b, const Mamba2Mixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const LinearMixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const Rwkv7Mixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const Rwkv6Mixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const Rwkv4Mixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const RgLruMixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const ShortConvMixer& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const ParallelMixer& m, const std::vector<Section::Index>& inputs);
 Section::Index build(LayerBuilder& b, const DenseMlp& m, const std::vector<Section::Index>& inputs);
 Section::Index build(LayerBuilder& b, const MoeMlp& m, const std::vector<Section::Index>& inputs);
+Section::Index build(LayerBuilder& b, const ChannelMix& m, const std::vector<Section::Index>& inputs);
 
 // Contradictions; `block` is the list of the block that holds the kind.
 void check_kind(const AttentionMixer& a, const FaultList& block, const ModelSpec& model);
 void check_kind(const MlaMixer& a, const FaultList& block, const ModelSpec& model);
 void check_kind(const Mamba1Mixer& m, const FaultList& block, const ModelSpec& model);
 void check_kind(const Mamba2Mixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const LinearMixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const Rwkv7Mixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const Rwkv6Mixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const Rwkv4Mixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const RgLruMixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const ShortConvMixer& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const ParallelMixer& m, const FaultList& block, const ModelSpec& model);
 void check_kind(const NoMlp& m, const FaultList& block, const ModelSpec& model);
 void check_kind(const DenseMlp& m, const FaultList& block, const ModelSpec& model);
 void check_kind(const MoeMlp& m, const FaultList& block, const ModelSpec& model);
+void check_kind(const ChannelMix& m, const FaultList& block, const ModelSpec& model);
 
 // The operator of an MLP's activation, and the fault of one that no kernel has.
 ElementwiseKind activation_kind(bool gated, Activation activation);
@@ -75,8 +113,16 @@ std::string words(const AttentionMixer& a);
 std::string words(const MlaMixer& a);
 std::string words(const Mamba1Mixer& m);
 std::string words(const Mamba2Mixer& m);
+std::string words(const LinearMixer& m);
+std::string words(const Rwkv7Mixer& m);
+std::string words(const Rwkv6Mixer& m);
+std::string words(const Rwkv4Mixer& m);
+std::string words(const RgLruMixer& m);
+std::string words(const ShortConvMixer& m);
+std::string words(const ParallelMixer& m);
 std::string words(const NoMlp& m);
 std::string words(const DenseMlp& m);
 std::string words(const MoeMlp& m);
+std::string words(const ChannelMix& m);
 
 }  // namespace lightcone::models

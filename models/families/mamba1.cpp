@@ -20,7 +20,7 @@ ParameterParts parameters(const Mamba1Mixer& m, std::uint64_t d) {
   return {matrices, size_sum({vectors, m.inner_norms ? selected_width(m) : 0})};
 }
 
-SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t, const PhaseShape& shape) {
+SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
   const Bytes state = tensor_bytes("the state", shape.state, {m.inner, m.state});
   const Bytes conv = tensor_bytes("the state", stream_format(shape.activations), {m.inner, m.conv_kernel - 1});
   return {{}, Bytes(size_sum({state.count(), conv.count()}))};

@@ -21,7 +21,7 @@ ParameterParts parameters(const Mamba2Mixer& m, std::uint64_t d) {
                     m.norm ? inner : 0})};
 }
 
-SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t, const PhaseShape& shape) {
+SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
   const Bytes state = tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.state});
   const Bytes conv = tensor_bytes("the state", stream_format(shape.activations), {convolved(m), m.conv_kernel - 1});
   return {{}, Bytes(size_sum({state.count(), conv.count()}))};

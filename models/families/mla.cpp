@@ -4,6 +4,8 @@
 // attend to the latent vectors themselves.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "models/families/layer_kinds.h"
 #include "models/graph/tensor_bytes.h"
 
@@ -16,9 +18,10 @@ std::uint64_t query_width(const MlaMixer& a) { return size_product({a.heads, key
 std::uint64_t latent_width(const MlaMixer& a) { return size_sum({a.kv_rank, a.rope_dim}); }
 std::uint64_t expanded_width(const MlaMixer& a) { return size_product({a.heads, size_sum({a.nope_dim, a.value_dim})}); }
 
-// Q, the latents, their norms, positions and the append to the cache. The first result is Q's, the second the latents'.
+// Q, the latents, their norms, positions and the append to the cache.
 struct Projected {
   Section::Index query, latent;
+  Section::Index query_latent;  // what Q is projected from
 };
 Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs) {
   // Both projections down are one GEMM, as serving engines fuse them.
@@ -26,12 +29,12 @@ Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section:
   const Section::Index down =
       b.linear(a.query_rank == 0 ? "q_kv_a" : "q_a_kv_a", b.d_model(), from_stream, false, inputs);
   const Section::Index latent = b.norm("kv_a_norm", NormKind::rms, 1, a.kv_rank, {down});
-  Section::Index query = down;
+  Section::Index query = down, query_latent = down;
   if (a.query_rank != 0) {
-    const Section::Index normed = b.norm("q_a_norm", NormKind::rms, 1, a.query_rank, {down});
-    query = b.linear("q_b", a.query_rank, query_width(a), false, {normed});
+    query_latent = b.norm("q_a_norm", NormKind::rms, 1, a.query_rank, {down});
+    query = b.linear("q_b", a.query_rank, query_width(a), false, {query_latent});
   }
-  if (a.rope_dim != 0) {
+  if (a.rope_dim != 0 && b.model().position == PositionKind::rotary) {
     query = b.add("rotary", Rotary{b.rows(), a.heads, 1, a.rope_dim, a.rope_dim, false, b.stream(), b.shape().kv},
                   {query, down});
   }
@@ -39,7 +42,7 @@ Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section:
   const Section::Index stored =
       b.add("kv_write", Elementwise{ElementwiseKind::copy, written, b.stream(), b.shape().kv, latent_width(a)},
             {latent, query});
-  return {query, stored};
+  return {query, stored, query_latent};
 }
 
 Section::Index expanded(LayerBuilder& b, const MlaMixer& a, const Projected& from) {
@@ -66,7 +69,8 @@ Section::Index expanded(LayerBuilder& b, const MlaMixer& a, const Projected& fro
                {from.query, kv});
 }
 
-Section::Index absorbed(LayerBuilder& b, const MlaMixer& a, const Projected& from) {
+// `window`: tokens that each token attends to, 0: all before it.
+Section::Index absorbed(LayerBuilder& b, const MlaMixer& a, const Projected& from, std::uint64_t window) {
   const PhaseShape& shape = b.shape();
   const auto per_head = [&](std::uint64_t k, std::uint64_t n) {
     return BatchedGemm{.batch = a.heads,
@@ -86,6 +90,7 @@ Section::Index absorbed(LayerBuilder& b, const MlaMixer& a, const Projected& fro
                                                   .q_len = shape.tokens,
                                                   .kv_len = size_sum({shape.context, shape.tokens}),
                                                   .head_dim = latent_width(a),
+                                                  .window = window,
                                                   .activation = b.stream(),
                                                   .kv = shape.kv,
                                                   .paged = true,
@@ -95,6 +100,46 @@ Section::Index absorbed(LayerBuilder& b, const MlaMixer& a, const Projected& fro
   return b.add("values_from_latent", per_head(a.kv_rank, a.value_dim), {attended});
 }
 
+// DeepSeek-V3.2's indexer, in bf16: light heads of Q against one key per token, ReLU, and a sum over the heads weighted
+// by the token; then the best index_top_k. The fused kernel that scores stands as attention whose value is one number
+// wide (as many products; its exponentials are none in truth). It runs for short contexts too, whose keys later tokens
+// need. Choosing has the pairs and bytes of a window as long.
+Section::Index indexed(LayerBuilder& b, const MlaMixer& a, const Projected& from,
+                       const std::vector<Section::Index>& inputs) {
+  const PhaseShape& shape = b.shape();
+  const std::uint64_t length = size_sum({shape.context, shape.tokens});
+  const Section::Index query = b.linear("index_q", a.query_rank == 0 ? b.d_model() : a.query_rank,
+                                        size_product({a.index_heads, a.index_dim}), false, {from.query_latent});
+  const Section::Index key =
+      b.linear("index_k_weights", b.d_model(), size_sum({a.index_dim, a.index_heads}), false, inputs);
+  const Section::Index normed = b.norm("index_k_norm", NormKind::layer, 1, a.index_dim, {key});
+  const Section::Index stored = b.add(
+      "index_k_write",
+      Elementwise{ElementwiseKind::copy, size_product({b.rows(), a.index_dim}), b.stream(), shape.kv, a.index_dim},
+      {normed});
+  const Section::Index scores = b.add("index_scores",
+                                      Attention{.batch = shape.batch,
+                                                .heads = a.index_heads,
+                                                .kv_heads = 1,
+                                                .q_len = shape.tokens,
+                                                .kv_len = length,
+                                                .head_dim = a.index_dim,
+                                                .activation = b.stream(),
+                                                .kv = shape.kv,
+                                                .paged = b.continues(),
+                                                .value_dim = 1,
+                                                .values_in_keys = true},
+                                      {query, stored});
+  const Section::Index chosen = b.add("index_top_k", TopK{b.rows(), length, std::min(a.index_top_k, length)}, {scores});
+  return absorbed(b, a, {from.query, chosen, from.query_latent}, a.index_top_k);
+}
+
+std::uint64_t index_matrices(const MlaMixer& a, std::uint64_t d) {
+  const std::uint64_t from = a.query_rank == 0 ? d : a.query_rank;
+  return size_sum(
+      {size_product({from, a.index_heads, a.index_dim}), size_product({d, size_sum({a.index_dim, a.index_heads})})});
+}
+
 }  // namespace
 
 ParameterParts parameters(const MlaMixer& a, std::uint64_t d) {
@@ -102,17 +147,28 @@ ParameterParts parameters(const MlaMixer& a, std::uint64_t d) {
                                                 : size_product({a.query_rank, size_sum({d, query_width(a)})});
   const std::uint64_t latent =
       size_sum({size_product({d, latent_width(a)}), size_product({a.kv_rank, expanded_width(a)})});
-  return {size_sum({query, latent, size_product({a.heads, a.value_dim, d})}), size_sum({a.query_rank, a.kv_rank})};
+  const std::uint64_t outputs = size_product({a.output_gate ? 2u : 1u, a.heads, a.value_dim, d});
+  const std::uint64_t index_norm = size_product({2, a.index_dim});
+  return {size_sum({query, latent, outputs, index_matrices(a, d)}), size_sum({a.query_rank, a.kv_rank, index_norm})};
 }
 
-SequenceState sequence_state(const MlaMixer& a, std::uint64_t length, const PhaseShape& shape) {
-  return {Bytes(size_product({tensor_bytes("the KV cache", shape.kv, {latent_width(a)}).count(), length})), {}};
+SequenceState sequence_state(const MlaMixer& a, std::uint64_t, std::uint64_t length, const PhaseShape& shape) {
+  return {Bytes(size_product(
+              {tensor_bytes("the KV cache", shape.kv, {size_sum({latent_width(a), a.index_dim})}).count(), length})),
+          {}};
 }
 
 Section::Index build(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs) {
   const Projected projected = project(b, a, inputs);
   const bool absorb = b.shape().tokens == 1 && b.continues();
-  const Section::Index attended = absorb ? absorbed(b, a, projected) : expanded(b, a, projected);
+  Section::Index attended = a.index_heads != 0 ? indexed(b, a, projected, inputs)
+                            : absorb           ? absorbed(b, a, projected, 0)
+                                               : expanded(b, a, projected);
+  if (a.output_gate) {
+    const std::uint64_t width = size_product({a.heads, a.value_dim});
+    const Section::Index gate = b.linear("output_gate_proj", b.d_model(), width, false, inputs);
+    attended = b.elementwise("output_gate", ElementwiseKind::sigmoid_mul, width, {gate, attended});
+  }
   return b.linear("output", size_product({a.heads, a.value_dim}), b.d_model(), false, {attended});
 }
 
@@ -127,7 +183,10 @@ void check_kind(const MlaMixer& a, const FaultList& block, const ModelSpec&) {
 }
 
 std::string words(const MlaMixer& a) {
-  return fmt::format("latent attention, {} heads of {}+{}, latents of {}", a.heads, a.nope_dim, a.rope_dim, a.kv_rank);
+  std::string out =
+      fmt::format("latent attention, {} heads of {}+{}, latents of {}", a.heads, a.nope_dim, a.rope_dim, a.kv_rank);
+  if (a.index_heads != 0) out += fmt::format(", the best {} tokens by {} index heads", a.index_top_k, a.index_heads);
+  return out;
 }
 
 }  // namespace lightcone::models

@@ -52,11 +52,12 @@ ParameterParts layers_parameters(const ModelSpec& model) {
   return all;
 }
 
-// Embedding, learned positions, LM head, final norm.
+// Embedding, its norm, learned positions, LM head, final norm.
 std::uint64_t outer_parameters(const ModelSpec& model) {
   const std::uint64_t rows = size_sum({size_product({model.tied_embeddings ? 1u : 2u, model.vocabulary}),
                                        model.position == PositionKind::learned ? model.max_positions : 0});
-  return size_sum({size_product({rows, model.d_model}), norm_parameters(model)});
+  const std::uint64_t norms = size_product({model.embedding_norm ? 2u : 1u, norm_parameters(model)});
+  return size_sum({size_product({rows, model.d_model}), norms});
 }
 
 // Sums what all layers keep of one sequence.
@@ -64,9 +65,11 @@ SequenceState all_state(const ModelSpec& model, std::uint64_t length, const Phas
   SequenceState all;
   for (const Block& block : model.blocks) {
     const SequenceState one =
-        std::visit([&](const auto& mixer) { return sequence_state(mixer, length, shape); }, block.mixer);
+        std::visit([&](const auto& mixer) { return sequence_state(mixer, model.d_model, length, shape); }, block.mixer);
+    const Bytes fed = std::visit([&](const auto& mlp) { return sequence_state(mlp, model.d_model, shape); }, block.mlp);
+    const std::uint64_t kept = size_sum({one.recurrent.count(), fed.count()});
     all.kv = Bytes(size_sum({all.kv.count(), size_product({block.layers, one.kv.count()})}));
-    all.recurrent = Bytes(size_sum({all.recurrent.count(), size_product({block.layers, one.recurrent.count()})}));
+    all.recurrent = Bytes(size_sum({all.recurrent.count(), size_product({block.layers, kept})}));
   }
   return all;
 }
@@ -75,13 +78,14 @@ SequenceState all_state(const ModelSpec& model, std::uint64_t length, const Phas
 Section embedding(const ModelSpec& model, const PhaseShape& shape) {
   Section s("embedding", 1);
   LayerBuilder b(model, shape, s);
-  const Index rows = b.add("embedding",
-                           EmbeddingGather{.tokens = b.rows(),
-                                           .vocabulary = model.vocabulary,
-                                           .columns = model.d_model,
-                                           .positions = model.position == PositionKind::learned,
-                                           .format = b.stream()},
-                           {});
+  Index rows = b.add("embedding",
+                     EmbeddingGather{.tokens = b.rows(),
+                                     .vocabulary = model.vocabulary,
+                                     .columns = model.d_model,
+                                     .positions = model.position == PositionKind::learned,
+                                     .format = b.stream()},
+                     {});
+  if (model.embedding_norm) rows = b.stream_norm("embedding_norm", false, {rows});
   b.stream_norm("input_norm", false, {rows});
   return s;
 }

@@ -33,6 +33,7 @@ std::uint64_t step_flops(LinearRule rule) {
     case LinearRule::vector_decay:
       return 5;
     case LinearRule::delta:
+    case LinearRule::mlstm:  // the input gate besides
       return 6;
     case LinearRule::gated_delta:
     case LinearRule::channel_delta:
@@ -57,7 +58,15 @@ std::uint64_t chunk_flops(const LinearAttention& a, std::uint64_t c) {
   if (a.rule == LinearRule::dplr) {
     return sum({product({squares, sum({5 * dk, 3 * dv})}), product({4, state}), product({2, c, c, c}) / 3});
   }
-  return sum({product({squares, sum({dk, dv})}), product({2, state})});
+  // The normaliser of mlstm is one more column of V and S.
+  const std::uint64_t columns = sum({dv, a.rule == LinearRule::mlstm ? 1u : 0u});
+  return sum({product({squares, sum({dk, columns})}), product({4, c, dk, columns})});
+}
+
+// Values of S of one head; mlstm keeps its normaliser and running maximum besides.
+std::uint64_t head_state(const LinearAttention& a) {
+  const std::uint64_t matrix = product({a.key_dim, a.value_dim});
+  return a.rule == LinearRule::mlstm ? sum({matrix, a.key_dim, 1}) : matrix;
 }
 
 // Values per token and value head beside q, k, v: decays and mixing strengths, in fp32 where they are scalars.
@@ -74,6 +83,7 @@ Bytes gate_bytes(const LinearAttention& a, std::uint64_t rows) {
     case LinearRule::delta:
       return scalars(1);
     case LinearRule::gated_delta:
+    case LinearRule::mlstm:
       return scalars(2);
     case LinearRule::vector_decay:
       return vectors(1);
@@ -88,15 +98,20 @@ Bytes gate_bytes(const LinearAttention& a, std::uint64_t rows) {
 }  // namespace
 
 Cost cost_of(const CausalConv& op) {
-  require_positive("causal_conv",
-                   {{"batch", op.batch}, {"tokens", op.tokens}, {"channels", op.channels}, {"kernel", op.kernel}});
+  require_positive("causal_conv", {{"batch", op.batch},
+                                   {"tokens", op.tokens},
+                                   {"channels", op.channels},
+                                   {"kernel", op.kernel},
+                                   {"filters", op.filters}});
   const std::uint64_t values = product({op.batch, op.tokens, op.channels});
   Cost c;
-  c.vector_flops = flops("causal_conv FLOPs", {2 * op.kernel + (op.bias ? 1 : 0) + (op.silu ? 2 : 0), values});
-  c.special = op.silu ? product({2, values}) : 0;  // exp, reciprocal
-  c.weight_bytes = tensor_bytes("causal_conv weights", op.format, {op.channels, op.kernel + (op.bias ? 1 : 0)});
+  const std::uint64_t results = product({values, op.filters});
+  c.vector_flops = flops("causal_conv FLOPs", {2 * op.kernel + (op.bias ? 1 : 0) + (op.silu ? 2 : 0), results});
+  c.special = op.silu ? product({2, results}) : 0;  // exp, reciprocal
+  c.weight_bytes =
+      tensor_bytes("causal_conv weights", op.format, {op.channels, op.filters, op.kernel + (op.bias ? 1 : 0)});
   c.read_bytes = tensor_bytes("causal_conv input", op.format, {values});
-  c.written_bytes = c.read_bytes;
+  c.written_bytes = tensor_bytes("causal_conv output", op.format, {results});
   const Bytes state = tensor_bytes("causal_conv state", op.format, {op.batch, op.channels, op.kernel - 1});
   add_state(c, state, op.reads_state, op.writes_state);
   return c;
@@ -136,7 +151,7 @@ Cost cost_of(const LinearAttention& op) {
         fmt::format("linear_attention: heads {} does not divide value_heads {}", op.heads, op.value_heads));
   }
   const std::uint64_t rows = product({op.batch, op.tokens});
-  const std::uint64_t state_values = product({op.batch, op.value_heads, op.key_dim, op.value_dim});
+  const std::uint64_t state_values = product({op.batch, op.value_heads, head_state(op)});
   Cost c;
   if (op.tokens == 1) {
     c.vector_flops = Flops(product({step_flops(op.rule), state_values}));

@@ -24,10 +24,11 @@ struct ElementwiseInfo {
   std::string_view name;
   std::uint64_t inputs, flops, special;
 };
-constexpr std::array<ElementwiseInfo, 14> kElementwise{{
+constexpr std::array<ElementwiseInfo, 15> kElementwise{{
     {ElementwiseKind::add, "add", 2, 1, 0},
     {ElementwiseKind::mul, "mul", 2, 1, 0},
     {ElementwiseKind::scale, "scale", 1, 1, 0},
+    {ElementwiseKind::silu, "silu", 1, 2, 2},
     {ElementwiseKind::silu_mul, "silu_mul", 2, 3, 2},
     {ElementwiseKind::gelu_mul, "gelu_mul", 2, 8, 1},
     {ElementwiseKind::gelu, "gelu", 1, 7, 1},
@@ -49,8 +50,8 @@ static_assert([] {
 }());
 
 // In enum order.
-constexpr std::array<std::string_view, 8> kRules{"sum",   "scalar_decay", "ssd",           "vector_decay",
-                                                 "delta", "gated_delta",  "channel_delta", "dplr"};
+constexpr std::array<std::string_view, 9> kRules{"sum",         "scalar_decay",  "ssd",  "vector_decay", "delta",
+                                                 "gated_delta", "channel_delta", "dplr", "mlstm"};
 
 constexpr std::uint64_t kIndexBytes = 4;  // token ids and positions are 32-bit integers
 

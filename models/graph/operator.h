@@ -74,6 +74,7 @@ enum class ElementwiseKind : std::uint8_t {
   add,       // 2 inputs, 1 output
   mul,       // 2 inputs, 1 output
   scale,     // 1 input, 1 output (multiply or add a constant)
+  silu,      // 1 input, 1 output
   silu_mul,  // gate and up halves in, 1 output: silu(gate) * up
   gelu_mul,  // the same with gelu
   gelu,      // 1 input, 1 output
@@ -120,6 +121,7 @@ struct EmbeddingGather {
 // kernel - 1 inputs, kept in `format`.
 struct CausalConv {
   std::uint64_t batch = 0, tokens = 0, channels = 0, kernel = 4;
+  std::uint64_t filters = 1;  // results of each channel, every one with weights of its own (token shifts of RWKV)
   bool bias = true;
   bool silu = true;
   bool reads_state = false;  // of the tokens before; else they are zero
@@ -149,6 +151,7 @@ enum class LinearRule : std::uint8_t {
   gated_delta,    // S = a (I - b k k^T) S + b k v^T (Gated DeltaNet)
   channel_delta,  // S = (I - b k k^T) diag(a) S + b k v^T (KDA)
   dplr,           // S = (diag(a) + c d^T) S + k v^T (RWKV-7)
+  mlstm,          // S = f S + i k v^T, n = f n + i k, kept in range by a running maximum (xLSTM)
 };
 
 // o[t] = q[t] S[t] by chunks of `chunk` tokens: products inside a chunk, the state from chunk to chunk. A single token

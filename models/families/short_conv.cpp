@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gated short convolution (LFM2, Liquid AI 2025): out(C * conv(B * x)), B, C and x from one projection.
+#include <fmt/core.h>
+
+#include "models/families/layer_kinds.h"
+#include "models/graph/tensor_bytes.h"
+
+namespace lightcone::models {
+
+ParameterParts parameters(const ShortConvMixer& m, std::uint64_t d) {
+  return {size_product({4, d, m.width}), size_product({m.width, m.conv_kernel})};
+}
+
+SequenceState sequence_state(const ShortConvMixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
+  return {{}, tensor_bytes("the state", stream_format(shape.activations), {m.width, m.conv_kernel - 1})};
+}
+
+Section::Index build(LayerBuilder& b, const ShortConvMixer& m, const std::vector<Section::Index>& inputs) {
+  const PhaseShape& shape = b.shape();
+  const Section::Index in = b.linear("in_proj", b.d_model(), size_product({3, m.width}), false, inputs);
+  const Section::Index gated = b.elementwise("input_gate", ElementwiseKind::mul, m.width, {in});
+  const Section::Index conv = b.add("conv",
+                                    CausalConv{.batch = shape.batch,
+                                               .tokens = shape.tokens,
+                                               .channels = m.width,
+                                               .kernel = m.conv_kernel,
+                                               .bias = false,
+                                               .silu = false,
+                                               .reads_state = b.continues(),
+                                               .format = b.stream()},
+                                    {gated});
+  const Section::Index out = b.elementwise("output_gate", ElementwiseKind::mul, m.width, {in, conv});
+  return b.linear("output", m.width, b.d_model(), false, {out});
+}
+
+void check_kind(const ShortConvMixer& m, const FaultList& block, const ModelSpec&) {
+  const FaultList list = block.inside("short_conv");
+  list.require("width", m.width);
+  list.require("conv_kernel", m.conv_kernel);
+}
+
+std::string words(const ShortConvMixer& m) {
+  return fmt::format("gated convolution of {}, {} channels", m.conv_kernel, m.width);
+}
+
+}  // namespace lightcone::models
