@@ -87,7 +87,12 @@ std::string ConfigReader::text_or(const std::string& field, const std::string& m
 }
 
 std::set<std::string> ConfigReader::texts(const std::string& field) {
-  std::set<std::string> out;
+  const std::vector<std::string> list = text_list(field);
+  return {list.begin(), list.end()};
+}
+
+std::vector<std::string> ConfigReader::text_list(const std::string& field) {
+  std::vector<std::string> out;
   if (!has(field)) return out;
   const Json& list = config_.at(field);
   const bool strings =
@@ -96,8 +101,27 @@ std::set<std::string> ConfigReader::texts(const std::string& field) {
     fault(field, "must be a list of strings, got " + shown(list));
     return out;
   }
-  for (const Json& text : list) out.insert(text.get<std::string>());
+  for (const Json& text : list) out.push_back(text.get<std::string>());
   return out;
+}
+
+std::vector<std::uint64_t> ConfigReader::size_list(const std::string& field) {
+  std::vector<std::uint64_t> out;
+  if (!has(field)) return out;
+  const Json& list = config_.at(field);
+  const auto whole = [](const Json& n) { return n.is_number_unsigned() && n.get<std::uint64_t>() <= kLargestSize; };
+  if (!list.is_array() || !std::all_of(list.begin(), list.end(), whole)) {
+    fault(field, "must be a list of whole numbers, got " + shown(list));
+    return out;
+  }
+  for (const Json& number : list) out.push_back(number.get<std::uint64_t>());
+  return out;
+}
+
+void ConfigReader::leave_out(const std::vector<std::string>& fields, bool costs) {
+  for (const std::string& field : fields) {
+    if (has(field)) left_out_[costs ? 1 : 0].insert(field);
+  }
 }
 
 void ConfigReader::fault(const std::string& field, std::string message) {

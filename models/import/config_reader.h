@@ -31,7 +31,12 @@ class ConfigReader {
   std::uint64_t size_or(const std::string& field, std::uint64_t missing, std::uint64_t least = 1);
   bool flag_or(const std::string& field, bool missing);
   std::string text_or(const std::string& field, const std::string& missing);
-  std::set<std::string> texts(const std::string& field);  // the different strings of a list; empty without one
+  std::set<std::string> texts(const std::string& field);           // the different strings of a list; empty without one
+  std::vector<std::string> text_list(const std::string& field);    // in order
+  std::vector<std::uint64_t> size_list(const std::string& field);  // whole numbers from 0, in order
+  // Takes note of fields whose part of the model is left out, to be named to the user: `costs` when it changes cost.
+  void leave_out(const std::vector<std::string>& fields, bool costs = false);
+  [[nodiscard]] const std::set<std::string>& left_out(bool costs) const { return left_out_[costs ? 1 : 0]; }
 
   void fault(const std::string& field, std::string message);
   void throw_faults() const;                              // ConfigError, when there are any
@@ -44,6 +49,7 @@ class ConfigReader {
   const Json& config_;
   std::string file_;
   std::set<std::string> read_;
+  std::set<std::string> left_out_[2];
   std::vector<Diagnostic> faults_;
 };
 

@@ -136,6 +136,8 @@ void check_rope(ConfigReader& from, const std::string& field) {
 
 UnreadFields judge_unread_fields(ConfigReader& from) {
   UnreadFields out;
+  out.harmless.assign(from.left_out(false).begin(), from.left_out(false).end());
+  out.unknown.assign(from.left_out(true).begin(), from.left_out(true).end());
   for (const std::string& field : from.unread()) {
     const Json& value = from.value(field);
     if (field == "rope_scaling" || field == "rope_parameters") {
@@ -153,6 +155,8 @@ UnreadFields judge_unread_fields(ConfigReader& from) {
       (neutral(value) ? out.harmless : out.unknown).push_back(field);
     }
   }
+  std::sort(out.harmless.begin(), out.harmless.end());
+  std::sort(out.unknown.begin(), out.unknown.end());
   return out;
 }
 

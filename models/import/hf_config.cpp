@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include "models/import/config_reader.h"
 #include "models/import/field_rules.h"
+#include "models/import/hybrid_families.h"
 #include "models/import/model_text.h"
 #include "models/load.h"
 #include "models/model_spec.h"
@@ -21,13 +23,12 @@
 #include "sim/base/textproto_parse.h"
 
 namespace lightcone::models {
-namespace {
 
 Activation read_activation(ConfigReader& from, const std::string& field, const std::string& missing) {
   static const std::map<std::string, Activation> known{
-      {"silu", Activation::silu},     {"swish", Activation::silu},     {"gelu", Activation::gelu},
-      {"gelu_new", Activation::gelu}, {"gelu_fast", Activation::gelu}, {"gelu_pytorch_tanh", Activation::gelu},
-      {"relu", Activation::relu}};
+      {"silu", Activation::silu},     {"swish", Activation::silu},        {"gelu", Activation::gelu},
+      {"gelu_new", Activation::gelu}, {"gelu_fast", Activation::gelu},    {"gelu_pytorch_tanh", Activation::gelu},
+      {"relu", Activation::relu},     {"relu2", Activation::relu_squared}};
   const std::string text = from.text_or(field, missing);
   const auto found = known.find(text);
   if (found != known.end()) return found->second;
@@ -36,6 +37,8 @@ Activation read_activation(ConfigReader& from, const std::string& field, const s
   from.fault(field, "\"" + text + "\" is not modelled" + suggestion_text(text, allowed));
   return Activation::silu;
 }
+
+namespace {
 
 // What the families of Llama's shape share; they differ in biases, windows and norms of heads.
 struct LlamaTraits {
@@ -125,34 +128,34 @@ ModelSpec read_gpt2(ConfigReader& from) {
   return out;
 }
 
-struct Family {
-  const char* model_type;
-  const char* architecture;  // the class with the LM head, as `architectures` names it
-  ModelSpec (*read)(ConfigReader&);
-};
-
 // Sorted by model_type.
 const std::vector<Family>& families() {
-  static const std::vector<Family> rows{
-      {"gpt2", "GPT2LMHeadModel", read_gpt2},
-      {"llama", "LlamaForCausalLM",
-       [](ConfigReader& from) {
-         return read_llama(from, {.attention_bias_field = true, .mlp_bias_field = true, .kv_heads_optional = true});
-       }},
-      {"mistral", "MistralForCausalLM", [](ConfigReader& from) { return read_llama(from, {.windowed = true}); }},
-      {"qwen2", "Qwen2ForCausalLM",
-       [](ConfigReader& from) {
-         return read_llama(from, {.qkv_bias = true, .windowed = true, .window_switch = true});
-       }},
-      {"qwen3", "Qwen3ForCausalLM",
-       [](ConfigReader& from) {
-         return read_llama(from, {.attention_bias_field = true,
-                                  .qk_norm = true,
-                                  .fixed_head_dim = 128,
-                                  .windowed = true,
-                                  .window_switch = true});
-       }},
-  };
+  static const std::vector<Family> rows = [] {
+    std::vector<Family> all{
+        {"gpt2", "GPT2LMHeadModel", read_gpt2},
+        {"llama", "LlamaForCausalLM",
+         [](ConfigReader& from) {
+           return read_llama(from, {.attention_bias_field = true, .mlp_bias_field = true, .kv_heads_optional = true});
+         }},
+        {"mistral", "MistralForCausalLM", [](ConfigReader& from) { return read_llama(from, {.windowed = true}); }},
+        {"qwen2", "Qwen2ForCausalLM",
+         [](ConfigReader& from) {
+           return read_llama(from, {.qkv_bias = true, .windowed = true, .window_switch = true});
+         }},
+        {"qwen3", "Qwen3ForCausalLM",
+         [](ConfigReader& from) {
+           return read_llama(from, {.attention_bias_field = true,
+                                    .qk_norm = true,
+                                    .fixed_head_dim = 128,
+                                    .windowed = true,
+                                    .window_switch = true});
+         }},
+    };
+    const std::vector<Family> more = hybrid_families();
+    all.insert(all.end(), more.begin(), more.end());
+    std::sort(all.begin(), all.end(), [](const Family& a, const Family& b) { return a.model_type < b.model_type; });
+    return all;
+  }();
   return rows;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Hugging Face `config.json` to a model file. Knows the decoder-only families llama, mistral, qwen2, qwen3 and gpt2,
-// with the meaning and the defaults that the configuration classes of the `transformers` library give their fields.
-// Refused rather than guessed: other families, layers with windows beside layers without, other activations, and any
-// field that tells of a part which the model file cannot say (field_rules.cpp).
+// and those with experts, latent attention or layers of several kinds in hybrid_families.h, with the meaning and the
+// defaults that the configuration classes of the `transformers` library give their fields. Refused rather than guessed:
+// other families, other activations, and any field that tells of a part which the model file cannot say
+// (field_rules.cpp).
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,11 @@
 
 #include <fmt/core.h>
 
+#include <variant>
+#include <vector>
+
+#include "sim/base/error.h"
+
 namespace lightcone::models {
 namespace {
 
@@ -24,19 +29,75 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
-std::string attention_text(const AttentionMixer& a) {
-  std::string out = fmt::format("  attention {{\n    heads: {}\n    kv_heads: {}\n    head_dim: {}\n", a.heads,
-                                a.kv_heads, a.head_dim);
-  if (a.window != 0) out += fmt::format("    window: {}\n", a.window);
-  if (a.qkv_bias) out += "    qkv_bias: true\n";
-  if (a.output_bias) out += "    output_bias: true\n";
-  if (a.qk_norm) out += "    qk_norm: true\n";
-  return out + "  }\n";
+// One field; nothing for a value that absence means too.
+std::string field(const char* name, std::uint64_t value) { return fmt::format("    {}: {}\n", name, value); }
+std::string given(const char* name, std::uint64_t value) { return value == 0 ? std::string() : field(name, value); }
+std::string given(const char* name, bool value) { return value ? fmt::format("    {}: true\n", name) : std::string(); }
+
+std::string text_of(const AttentionMixer& a) {
+  std::string out = field("heads", a.heads) + field("kv_heads", a.kv_heads) + field("head_dim", a.head_dim) +
+                    given("window", a.window) + given("qkv_bias", a.qkv_bias) + given("output_bias", a.output_bias) +
+                    given("qk_norm", a.qk_norm) + given("value_dim", a.value_dim);
+  if (a.rotary_dim) out += field("rotary_dim", *a.rotary_dim);
+  return "  attention {\n" + out + given("sinks", a.sinks) + given("output_gate", a.output_gate) + "  }\n";
 }
 
-std::string mlp_text(const DenseMlp& m) {
+std::string text_of(const MlaMixer& a) {
+  return "  mla {\n" + field("heads", a.heads) + given("query_rank", a.query_rank) + field("kv_rank", a.kv_rank) +
+         field("nope_dim", a.nope_dim) + given("rope_dim", a.rope_dim) + field("value_dim", a.value_dim) + "  }\n";
+}
+
+std::string text_of(const Mamba1Mixer& m) {
+  return "  mamba1 {\n" + field("inner", m.inner) + field("state", m.state) + field("dt_rank", m.dt_rank) +
+         field("conv_kernel", m.conv_kernel) + given("inner_norms", m.inner_norms) + "  }\n";
+}
+
+std::string text_of(const Mamba2Mixer& m) {
+  return "  mamba2 {\n" + field("heads", m.heads) + field("head_dim", m.head_dim) + field("groups", m.groups) +
+         field("state", m.state) + field("conv_kernel", m.conv_kernel) + field("chunk", m.chunk) +
+         (m.norm ? "" : "    norm: false\n") + "  }\n";
+}
+
+std::string text_of(const NoMlp&) { return "  no_mlp {}\n"; }
+
+std::string text_of(const DenseMlp& m) {
   return fmt::format("  dense_mlp {{\n    gated: {}\n    d_ff: {}\n    activation: {}\n{}  }}\n", word(m.gated), m.d_ff,
                      word(m.activation), m.bias ? "    bias: true\n" : "");
+}
+
+std::string text_of(const MoeMlp& m) {
+  return "  moe {\n" + field("experts", m.experts) + field("top_k", m.top_k) + field("d_ff", m.d_ff) +
+         given("shared_d_ff", m.shared_d_ff) + given("shared_gate", m.shared_gate) +
+         given("router_bias", m.router_bias) +
+         fmt::format("    gated: {}\n    activation: {}\n", word(m.gated), word(m.activation)) + given("bias", m.bias) +
+         given("latent", m.latent) + "  }\n";
+}
+
+// No family of the import has other kinds.
+template <class Kind>
+std::string text_of(const Kind&) {
+  LIGHTCONE_ASSERT(false);
+  return {};
+}
+
+const char* word(PositionKind position) {
+  return position == PositionKind::rotary ? "ROTARY" : position == PositionKind::learned ? "LEARNED" : "NONE";
+}
+
+// The names of the layers in order, as far as they do not repeat.
+std::string pattern_text(const ModelSpec& model) {
+  const std::vector<std::size_t>& all = model.pattern;
+  std::size_t period = 1;
+  const auto repeats = [&] {
+    for (std::size_t i = period; i < all.size(); ++i) {
+      if (all[i] != all[i - period]) return false;
+    }
+    return true;
+  };
+  while (!repeats()) ++period;
+  std::string out;
+  for (std::size_t i = 0; i < period; ++i) out += (i == 0 ? "" : " ") + model.blocks[all[i]].name;
+  return fmt::format("layers: {}\npattern: {}\n", all.size(), quoted(out));
 }
 
 }  // namespace
@@ -44,12 +105,15 @@ std::string mlp_text(const DenseMlp& m) {
 std::string to_textproto(const ModelSpec& model) {
   std::string out = fmt::format("name: {}\nvocabulary: {}\nd_model: {}\ntied_embeddings: {}\nnorm: {}\nposition: {}\n",
                                 quoted(model.name), model.vocabulary, model.d_model, word(model.tied_embeddings),
-                                model.norm == NormKind::rms ? "RMS" : "LAYER",
-                                model.position == PositionKind::rotary ? "ROTARY" : "LEARNED");
+                                model.norm == NormKind::rms ? "RMS" : "LAYER", word(model.position));
   if (model.max_positions != 0) out += fmt::format("max_positions: {}\n", model.max_positions);
+  if (!model.pattern.empty()) out += pattern_text(model);
+  const auto text = [](const auto& kind) { return text_of(kind); };
   for (const Block& block : model.blocks) {
-    out += fmt::format("block {{\n  name: {}\n  layers: {}\n", quoted(block.name), block.layers);
-    out += attention_text(std::get<AttentionMixer>(block.mixer)) + mlp_text(std::get<DenseMlp>(block.mlp)) + "}\n";
+    out += fmt::format("block {{\n  name: {}\n", quoted(block.name));
+    if (model.pattern.empty()) out += fmt::format("  layers: {}\n", block.layers);
+    out += std::visit(text, block.mixer) + std::visit(text, block.mlp);
+    out += std::string(block.post_norms ? "  post_norms: true\n" : "") + "}\n";
   }
   if (model.published_parameters != 0) out += fmt::format("published_parameters: {}\n", model.published_parameters);
   return out + "source: " + quoted(model.source) + "\n";

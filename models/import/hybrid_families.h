@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Families of Hugging Face configurations with experts, latent attention, state spaces or layers of several kinds:
+// bamba, deepseek_v2, deepseek_v3, falcon_mamba, gemma2, gemma3_text, gpt_oss, jamba, kimi_k2, mamba, mamba2, mixtral,
+// nemotron_h, qwen3_moe. Defaults of absent fields are those of the configuration classes of `transformers`. Left out,
+// and named to the user: layers that predict several tokens, capped scores and logits, formats of quantised weights.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/import/config_reader.h"
+#include "models/model_spec.h"
+
+namespace lightcone::models {
+
+struct Family {
+  std::string model_type;
+  std::string architecture;  // the class with the LM head, as `architectures` names it
+  ModelSpec (*read)(ConfigReader&);
+};
+
+std::vector<Family> hybrid_families();
+
+// The activation that `field` names; a fault where it is not modelled.
+Activation read_activation(ConfigReader& from, const std::string& field, const std::string& missing);
+
+}  // namespace lightcone::models
