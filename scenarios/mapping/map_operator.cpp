@@ -6,10 +6,14 @@
 #include <iterator>
 
 #include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/causal_conv.h"
 #include "scenarios/mapping/choose_gemm.h"
 #include "scenarios/mapping/dynamic_scale.h"
 #include "scenarios/mapping/elementwise.h"
+#include "scenarios/mapping/linear_attention.h"
+#include "scenarios/mapping/linear_scan.h"
 #include "scenarios/mapping/row_kernels.h"
+#include "scenarios/mapping/selective_scan.h"
 #include "sim/base/error.h"
 
 namespace lightcone::scenarios {
@@ -44,6 +48,19 @@ struct Mapper {
   }
   KernelSequence operator()(const Rotary& op) const { return single(rotary_program(op)); }
   KernelSequence operator()(const EmbeddingGather& op) const { return single(embedding_program(op)); }
+  KernelSequence operator()(const CausalConv& op) const {
+    return single(causal_conv_program(op, gpu, options.library));
+  }
+  KernelSequence operator()(const SelectiveScan& op) const { return single(selective_scan_program(op)); }
+  KernelSequence operator()(const LinearScan& op) const { return single(linear_scan_program(op)); }
+  KernelSequence operator()(const LinearAttention& op) const {
+    KernelSequence sequence;
+    sequence.kernels = linear_attention_programs(op, gpu, options.library);
+    for (const hardware::TileProgram& kernel : sequence.kernels) {
+      sequence.note += (sequence.note.empty() ? "" : " + ") + kernel.name;
+    }
+    return sequence;
+  }
   template <class Op>
   [[noreturn]] KernelSequence operator()(const Op& op) const {
     throw ConfigError("operator " + kind_name(op) + " has no kernels yet: neither evaluator can price it");

@@ -256,6 +256,83 @@ MappedPoint elementwise(const OperatingPoint& point) {
   throw Unsupported{"elementwise kind \"" + kind + "\" is not known" + suggestion_text(kind, known)};
 }
 
+// ---- Recurrences and convolutions ------------------------------------------------------------------------------
+
+bool is_generation(const OperatingPoint& point) { return point.text("phase") == "generation"; }
+
+MappedPoint causal_conv(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  const bool three = contains(point.kernel, "qkv3");  // Q, K and V one after another
+  if (three && starts_with(point.source, "aiconfigurator:vllm")) {
+    // Called without the scheduler's metadata, vLLM's wrapper lists every chunk of 8 tokens in Python before each
+    // launch.
+    throw Unsupported{"the host's lists of chunks are timed, not the kernel"};
+  }
+  models::CausalConv conv;
+  conv.batch = size(point, "batch");
+  conv.tokens = size(point, "seq");
+  conv.kernel = size(point, "d_conv");
+  conv.bias = point.text("variant") == "mamba2_ssd";
+  conv.reads_state = point.text("phase") != "context";
+  conv.format = format(point.dtype);
+  if (!point.text("channels").empty()) {
+    conv.channels = size(point, "channels");
+    mapped.operators.emplace_back(conv);
+    return mapped;
+  }
+  const std::uint64_t keys = checked_product("conv channels", {size(point, "k_heads"), size(point, "head_k")});
+  const std::uint64_t values = checked_product("conv channels", {size(point, "v_heads"), size(point, "head_v")});
+  for (const std::uint64_t channels : three ? std::vector{keys, keys, values} : std::vector{2 * keys + values}) {
+    conv.channels = channels;
+    mapped.operators.emplace_back(conv);
+  }
+  return mapped;
+}
+
+models::LinearRule linear_rule(const std::string& variant) {
+  if (variant == "gated_delta_net") return models::LinearRule::gated_delta;
+  if (variant == "kda") return models::LinearRule::channel_delta;
+  throw Unsupported{"variant \"" + variant + "\" is not known"};
+}
+
+MappedPoint linear_attention(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  models::LinearAttention a;
+  a.rule = linear_rule(point.text("variant"));
+  a.batch = size(point, "batch");
+  a.tokens = size(point, "seq");
+  a.heads = size(point, "k_heads");
+  a.value_heads = size(point, "v_heads");
+  a.key_dim = size(point, "head_k");
+  a.value_dim = size(point, "head_v");
+  a.reads_state = true;
+  a.format = format(point.dtype);
+  if (contains(point.note, "recurrent state bf16")) a.state_format = NumberFormat::bf16;
+  if (point.text("phase") == "verify") {
+    throw Unsupported{"a step that keeps the state after each of several tokens has no tile program"};
+  }
+  mapped.operators.emplace_back(a);
+  return mapped;
+}
+
+// Mamba-2's chunk scan: heads that share B and C are the value heads of a group.
+MappedPoint chunk_scan(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  models::LinearAttention a;
+  a.rule = models::LinearRule::ssd;
+  a.batch = size(point, "batch");
+  a.tokens = size(point, "seq");
+  a.heads = size(point, "n_groups");
+  a.value_heads = size(point, "nheads");
+  a.key_dim = size(point, "d_state");
+  a.value_dim = size(point, "head_dim");
+  a.chunk = size(point, "chunk");
+  a.reads_state = is_generation(point);
+  a.format = format(point.dtype);
+  mapped.operators.emplace_back(a);
+  return mapped;
+}
+
 struct OpReader {
   std::string_view op;
   std::function<MappedPoint(const OperatingPoint&)> read;
@@ -271,6 +348,9 @@ const std::vector<OpReader>& readers() {
       {"rmsnorm", [](const OperatingPoint& p) { return norm(p, models::NormKind::rms); }},
       {"layernorm", [](const OperatingPoint& p) { return norm(p, models::NormKind::layer); }},
       {"softmax", softmax},
+      {"causal_conv1d", causal_conv},
+      {"linear_attention", linear_attention},
+      {"scan", chunk_scan},
   };
   return table;
 }

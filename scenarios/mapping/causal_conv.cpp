@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/mapping/causal_conv.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "scenarios/mapping/op_list.h"
+#include "scenarios/mapping/recurrent_parts.h"
+#include "sim/base/checked.h"
+#include "sim/base/error.h"
+
+namespace lightcone::scenarios {
+
+using namespace hardware;
+
+namespace {
+
+// FLOPs of one output by the operator's formula.
+std::uint64_t flops_of(const models::CausalConv& op) { return 2 * op.kernel + (op.bias ? 1 : 0) + (op.silu ? 2 : 0); }
+
+// Lane operations of one output. A tap is a product; SiLU is the scaled exponent, the sum and a division that refines
+// its reciprocal (6); one conversion in and one out. Special: exp2 and reciprocal.
+constexpr std::uint64_t kSiluFp32 = 8, kSiluSpecial = 2, kConversions = 2;
+
+std::uint64_t lanes_of(const models::CausalConv& op) { return op.kernel + (op.silu ? kSiluFp32 : 0) + kConversions; }
+
+struct Tensors {
+  enum : std::uint32_t { input, weights, output, state };
+};
+
+std::vector<Tensor> tensors_of(const models::CausalConv& op) {
+  const std::uint64_t values = checked_product("causal_conv values", {op.batch, op.tokens, op.channels, 64}) / 64;
+  const Bytes all = storage(op.format, values);
+  std::vector<Tensor> tensors{
+      {"input", all, Residency::warm, false},
+      {"weights", storage(op.format, op.channels * (op.kernel + (op.bias ? 1 : 0))), Residency::cold, false},
+      {"output", all, Residency::warm, true}};
+  if (op.kernel > 1 && (op.reads_state || op.writes_state)) {
+    tensors.push_back(
+        {"state", storage(op.format, op.batch * op.channels * (op.kernel - 1)), Residency::cold, op.writes_state});
+  }
+  return tensors;
+}
+
+// ---- causal-conv1d: channels outermost, tokens contiguous -------------------------------------------------------
+
+// csrc/causal_conv1d_fwd.cu: 8 values of 16 bits per thread; neighbours' values go through shared memory behind three
+// barriers of each block. TensorRT-LLM compiles it for 64 threads.
+constexpr std::uint64_t kCudaThreads = 64, kCudaValues = 8;
+constexpr std::uint64_t kCudaBlock = kCudaThreads * kCudaValues;
+// Addresses and the pointers of the parameter block before the first load; scalar loads of the taps.
+constexpr std::uint64_t kCudaSetUp = 60;
+
+TileProgram channel_kernel(const models::CausalConv& op) {
+  const std::uint64_t row = storage(op.format, op.tokens).count();
+  const std::uint64_t weight_row = storage(op.format, op.kernel + (op.bias ? 1 : 0)).count();
+  const std::uint64_t state_row = storage(op.format, op.kernel - 1).count();
+  const auto row_of = [&](std::uint32_t tensor, std::uint64_t bytes, bool of_batch) {
+    MatrixView view{tensor, op.channels, bytes, bytes, {}, 0};
+    if (of_batch) view.outer[0] = {Var::cta0, static_cast<std::int64_t>(op.channels * bytes)};
+    return view;
+  };
+  const auto block = [&](std::uint32_t tensor, std::uint64_t tokens, bool looped) {
+    Box box = tile_box(row_of(tensor, row, true), Var::cta1, 1, looped ? Var::loop0 : Var::none,
+                       storage(op.format, tokens).count());
+    if (!looped) box.first_column_byte = storage(op.format, op.tokens / kCudaBlock * kCudaBlock).count();
+    return box;
+  };
+  const auto turn = [&](std::uint64_t tokens, bool looped) {
+    const std::uint64_t bytes = storage(op.format, kCudaBlock).count();
+    std::vector<Op> ops;
+    append(ops, GlobalLoad{block(Tensors::input, tokens, looped)}, WaitLoads{}, CtaBarrier{0},
+           SharedAccess{bytes, bytes}, CtaBarrier{1}, CtaBarrier{2},
+           lane_work(kCudaBlock * lanes_of(op) + kCudaBlock, kCudaBlock, kCudaBlock * (op.silu ? kSiluSpecial : 0), 80,
+                     tokens * flops_of(op)),
+           GlobalStore{block(Tensors::output, tokens, looped), CopyPath::lsu});
+    return ops;
+  };
+  const std::uint64_t whole = op.tokens / kCudaBlock, rest = op.tokens % kCudaBlock;
+  std::vector<Op> ops;
+  append(ops, lane_work(kCudaThreads * 20, kCudaThreads * 20, 0, kCudaSetUp),
+         GlobalLoad{tile_box(row_of(Tensors::weights, weight_row, false), Var::cta1, 1)});
+  const Box state = tile_box(row_of(Tensors::state, state_row, true), Var::cta1, 1);
+  const bool stateful = op.kernel > 1;
+  if (stateful && op.reads_state) append(ops, GlobalLoad{state});
+  append(ops, WaitLoads{});
+  if (whole > 0) append(ops, LoopBegin{0}, turn(kCudaBlock, true), LoopEnd{});
+  if (rest > 0) append(ops, turn(rest, false));
+  if (stateful && op.writes_state) append(ops, GlobalStore{state, CopyPath::lsu});
+  TileProgram program =
+      one_role(fmt::format("causal_conv_channel_{}", name(op.format)), {kCudaThreads / 32, 40, kCudaBlock * 4},
+               tensors_of(op), std::move(ops), {op.batch, op.channels, 1, 1});
+  program.groups[0].loops[0] = {0, static_cast<std::int64_t>(whole)};
+  return program;
+}
+
+// ---- Triton: tokens outermost, channels contiguous ---------------------------------------------------------------
+
+// vllm/model_executor/layers/mamba/ops/causal_conv1d.py (sglang has the same): BLOCK_M 8, BLOCK_N 256, four warps. One
+// turn per token: the next token's load stands behind this one's store, which may alias. Taps are products rounded to
+// the storage format, then added in FP32 (3 operations each); the division is the full one.
+constexpr std::uint64_t kTritonTokens = 8, kTritonChannels = 256, kTritonWarps = 4;
+constexpr std::uint64_t kTritonTapFp32 = 3, kTritonSiluFp32 = 14;
+constexpr std::uint64_t kTritonInts = 12;        // per output: masks, two addresses, shifting of the taps, loop
+constexpr std::uint64_t kTritonTurnChain = 180;  // 30 dependent instructions and two special functions
+// Loads that wait for one another before the first token: sequence of this program, its start and end, its cache slot,
+// whether it has a state.
+constexpr int kTritonLookUps = 3;
+
+TileProgram token_kernel(const models::CausalConv& op) {
+  if (op.kernel > kTritonTokens) {
+    throw ConfigError(
+        fmt::format("causal_conv: a kernel of {} taps exceeds the {} that the kernels take", op.kernel, kTritonTokens));
+  }
+  const std::uint64_t row = storage(op.format, op.channels).count();
+  const std::uint64_t block = storage(op.format, kTritonChannels).count();
+  const std::uint64_t lanes = op.kernel * kTritonTapFp32 + kConversions + (op.silu ? kTritonSiluFp32 : 0);
+  const auto rows_of = [&](std::uint32_t tensor, std::uint64_t rows, bool of_batch) {
+    MatrixView view{tensor, rows, row, row, {}, 0};
+    if (of_batch) view.outer[0] = {Var::cta2, static_cast<std::int64_t>(rows * row)};
+    return tile_box(view, Var::none, 1, Var::cta0, block);
+  };
+  // Token loop0 of a chunk. The first chunk of a sequence is a class of its own; the others count from 0 again.
+  const auto token_box = [&](std::uint32_t tensor, bool first_chunk) {
+    Box box = rows_of(tensor, op.tokens, true);
+    box.row_var = Var::loop0;
+    box.first_row = first_chunk ? 0 : kTritonTokens;
+    box.outer[1] = {Var::cta1, static_cast<std::int64_t>(kTritonTokens * row)};
+    return box;
+  };
+  std::vector<Tensor> tensors = tensors_of(op);
+  const auto tables = static_cast<std::uint32_t>(tensors.size());
+  tensors.push_back({"sequence tables", Bytes(32), Residency::warm, false});
+  const std::uint64_t last_channels = op.channels % kTritonChannels;
+  TileProgram program;
+  const auto body = [&](std::uint64_t channels, bool first_chunk) {
+    std::vector<Op> ops;
+    for (int i = 0; i < kTritonLookUps; ++i) {
+      append(ops, GlobalLoad{tile_box({tables, 1, 32, 32, {}, 0}, Var::none, 1)}, WaitLoads{});
+    }
+    if (op.kernel > 1) {
+      Box prior = rows_of(first_chunk ? Tensors::state : Tensors::input, first_chunk ? op.kernel - 1 : op.tokens, true);
+      prior.rows = static_cast<std::uint32_t>(op.kernel - 1);
+      if (!first_chunk) {  // the tokens before this chunk
+        prior.row_var = Var::cta1;
+        prior.row_step = kTritonTokens;
+        prior.first_row = kTritonTokens - (op.kernel - 1);
+      }
+      if (!first_chunk || op.reads_state) append(ops, GlobalLoad{prior});
+      if (first_chunk && op.writes_state) {
+        Box last = rows_of(Tensors::input, op.tokens, true);
+        last.rows = static_cast<std::uint32_t>(std::min(op.kernel - 1, op.tokens));
+        last.first_row = op.tokens - last.rows;
+        Box state = rows_of(Tensors::state, op.kernel - 1, true);
+        state.rows = static_cast<std::uint32_t>(op.kernel - 1);
+        append(ops, GlobalLoad{last}, WaitLoads{}, GlobalStore{state, CopyPath::lsu});
+      }
+    }
+    Box weights = rows_of(Tensors::weights, op.kernel + (op.bias ? 1 : 0), false);
+    weights.rows = static_cast<std::uint32_t>(op.kernel + (op.bias ? 1 : 0));
+    append(ops, GlobalLoad{weights}, WaitLoads{}, LoopBegin{0}, GlobalLoad{token_box(Tensors::input, first_chunk)},
+           WaitLoads{},
+           lane_work(kTritonChannels * lanes, kTritonChannels * kTritonInts,
+                     kTritonChannels * (op.silu ? kSiluSpecial : 0), kTritonTurnChain, channels * flops_of(op)),
+           GlobalStore{token_box(Tensors::output, first_chunk), CopyPath::lsu}, LoopEnd{});
+    return ops;
+  };
+  program.name = fmt::format("causal_conv_token_{}", name(op.format));
+  program.tensors = std::move(tensors);
+  program.threads_per_cta = kTritonWarps * 32;
+  program.registers_per_thread = 40;
+  program.shared_memory_per_cta = Bytes(0);
+  const std::uint64_t blocks = op.channels / kTritonChannels, rest = op.tokens % kTritonTokens;
+  const auto add = [&](std::uint64_t first_block, std::uint64_t block_count, std::uint64_t channels,
+                       std::uint64_t first, std::uint64_t count, std::uint64_t tokens) {
+    if (block_count == 0 || count == 0) return;
+    program.classes.push_back({"chunk", {Role{"threads", kTritonWarps, body(channels, first == 0)}}, {}});
+    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {block_count, count, op.batch, 1},
+              {static_cast<std::int64_t>(first_block), static_cast<std::int64_t>(first == 0 ? 0 : first - 1), 0, 0});
+    program.groups.back().loops[0] = {0, static_cast<std::int64_t>(tokens)};
+  };
+  const auto columns = [&](std::uint64_t first_block, std::uint64_t block_count, std::uint64_t channels) {
+    const std::uint64_t whole = op.tokens / kTritonTokens;
+    add(first_block, block_count, channels, 0, 1, whole > 0 ? kTritonTokens : rest);
+    if (whole > 1) add(first_block, block_count, channels, 1, whole - 1, kTritonTokens);
+    if (whole > 0 && rest > 0) add(first_block, block_count, channels, whole, 1, rest);
+  };
+  columns(0, blocks, kTritonChannels);
+  if (last_channels > 0) columns(blocks, 1, last_channels);
+  return program;
+}
+
+// ---- Decode ------------------------------------------------------------------------------------------------------
+
+TileProgram update_kernel(const models::CausalConv& op) {
+  const std::uint64_t channels = kTritonChannels, rest = op.channels % channels;
+  const std::uint64_t row = storage(op.format, op.channels).count(), block = storage(op.format, channels).count();
+  const auto rows_of = [&](std::uint32_t tensor, std::uint64_t rows, bool of_batch) {
+    MatrixView view{tensor, rows, row, row, {}, 0};
+    if (of_batch) view.outer[0] = {Var::cta1, static_cast<std::int64_t>(rows * row)};
+    return tile_box(view, Var::none, rows, Var::cta0, block);
+  };
+  const auto body = [&](std::uint64_t useful) {
+    std::vector<Op> ops;
+    append(ops, lane_work(0, 20 * channels / 2, 0, 60));
+    if (op.kernel > 1 && op.reads_state) append(ops, GlobalLoad{rows_of(Tensors::state, op.kernel - 1, true)});
+    append(ops, GlobalLoad{rows_of(Tensors::input, op.tokens, true)},
+           GlobalLoad{rows_of(Tensors::weights, op.kernel + (op.bias ? 1 : 0), false)}, WaitLoads{});
+    if (op.kernel > 1 && op.writes_state) {
+      append(ops, GlobalStore{rows_of(Tensors::state, op.kernel - 1, true), CopyPath::lsu});
+    }
+    append(ops,
+           lane_work(channels * op.tokens * (op.kernel * kTritonTapFp32 + kTritonSiluFp32),
+                     channels * op.tokens * kTritonInts, channels * op.tokens * (op.silu ? kSiluSpecial : 0),
+                     kTritonTurnChain * op.tokens, useful * op.tokens * flops_of(op)),
+           GlobalStore{rows_of(Tensors::output, op.tokens, true), CopyPath::lsu});
+    return ops;
+  };
+  TileProgram program;
+  program.name = fmt::format("causal_conv_update_{}", name(op.format));
+  program.tensors = tensors_of(op);
+  program.threads_per_cta = kTritonWarps * 32;
+  program.registers_per_thread = 40;
+  program.shared_memory_per_cta = Bytes(0);
+  const std::uint64_t blocks = op.channels / channels;
+  const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
+    if (count == 0) return;
+    program.classes.push_back({"channels", {Role{"threads", kTritonWarps, body(useful)}}, {}});
+    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+              {static_cast<std::int64_t>(first), 0, 0, 0});
+  };
+  add(0, blocks, channels);
+  add(blocks, rest > 0 ? 1 : 0, rest);
+  return program;
+}
+
+// Tokens of a sequence that one update takes (speculative decoding verifies a few at a time).
+constexpr std::uint64_t kUpdateTokens = 8;
+
+}  // namespace
+
+TileProgram causal_conv_program(const models::CausalConv& op, const GpuSpec& gpu, KernelLibrary library) {
+  (void)models::cost(models::Operator(op));  // sizes are at least one and their products fit
+  if (op.reads_state && op.tokens <= kUpdateTokens) return update_kernel(op);
+  const bool ampere = gpu.sm.tensor.generation == TensorCoreGeneration::mma_sync;
+  const bool by_channel = library == KernelLibrary::tensorrt_llm || (library == KernelLibrary::sglang && ampere);
+  return by_channel ? channel_kernel(op) : token_kernel(op);
+}
+
+}  // namespace lightcone::scenarios

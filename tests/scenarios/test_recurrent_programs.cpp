@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels of convolutions, scans and linear attention are well formed, do exactly the FLOPs of their operator, read at
+// least its bytes and write exactly its output and state, at awkward sizes too; and they run on the simulated machine.
+#include "catch.h"
+#include "hardware/machine/evaluate.h"
+#include "models/graph/operator.h"
+#include "scenarios/mapping/map_operator.h"
+#include "scenarios/mapping_gpus.h"
+#include "scenarios/program_player.h"
+#include "sim/base/error.h"
+
+using namespace lightcone;
+using namespace lightcone::scenarios;
+using namespace lightcone::testing;
+using models::CausalConv;
+using models::LinearAttention;
+using models::LinearRule;
+using models::LinearScan;
+using models::SelectiveScan;
+
+namespace {
+
+struct Sums {
+  std::uint64_t matrix = 0, vector = 0, loaded = 0, stored = 0;
+  [[nodiscard]] std::uint64_t flops() const { return matrix + vector; }
+};
+
+// Checks each kernel of the operator and adds up what they do.
+Sums sound_sums(const models::Operator& op, const hardware::GpuSpec& gpu, const MappingOptions& options = {}) {
+  Sums sums;
+  for (const hardware::TileProgram& program : map_operator(op, gpu, options).kernels) {
+    INFO(program.name);
+    REQUIRE_NOTHROW(hardware::check(program));
+    REQUIRE(hardware::occupancy(program, gpu.sm) >= 1);
+    for (const hardware::CtaGroup& group : program.groups) REQUIRE(ProgramPlayer(program, group, 1).run() == "");
+    const hardware::ProgramTotals totals = hardware::totals(program);
+    sums.matrix += totals.mma_useful.count();
+    sums.vector += totals.vector_flops.count();
+    sums.loaded += totals.loaded.count();
+    sums.stored += totals.stored.count();
+  }
+  return sums;
+}
+
+// One kernel: what it writes is what the formula writes.
+void require_exact(const models::Operator& op, const hardware::GpuSpec& gpu, const MappingOptions& options = {}) {
+  const models::Cost cost = models::cost(op);
+  const Sums sums = sound_sums(op, gpu, options);
+  REQUIRE(sums.flops() == cost.flops().count());
+  REQUIRE(sums.stored == cost.written_bytes.count());
+  REQUIRE(sums.loaded >= (cost.read_bytes + cost.weight_bytes).count());
+}
+
+}  // namespace
+
+TEST_CASE("causal convolutions of every library are exact") {
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere()}) {
+    for (const KernelLibrary library : {KernelLibrary::vllm, KernelLibrary::sglang, KernelLibrary::tensorrt_llm}) {
+      for (const std::uint64_t tokens : {1ull, 3ull, 7ull, 8ull, 100ull, 512ull, 1025ull}) {
+        for (const std::uint64_t channels : {1ull, 256ull, 700ull}) {
+          for (const bool reads : {false, true}) {
+            CausalConv op{3, tokens, channels};
+            op.reads_state = reads;
+            INFO("tokens " << tokens << " channels " << channels << " reads " << reads);
+            require_exact(op, gpu, {library});
+          }
+        }
+      }
+    }
+  }
+  CausalConv plain{2, 50, 64, 1, false, false};
+  require_exact(plain, hopper());
+  require_exact(plain, hopper(), {KernelLibrary::tensorrt_llm});
+  REQUIRE_THROWS_AS(map_operator(CausalConv{1, 100, 64, 9}, hopper()), ConfigError);
+  REQUIRE_THROWS_AS(map_operator(CausalConv{1, 0, 64}, hopper()), ConfigError);
+  // TensorRT-LLM's kernel has a CTA per channel of a sequence, Triton's one per 8 tokens of 256 channels.
+  REQUIRE(map_operator(CausalConv{3, 100, 700}, hopper(), {KernelLibrary::tensorrt_llm}).kernels[0].cta_count() ==
+          2100);
+  REQUIRE(map_operator(CausalConv{3, 100, 700}, hopper()).kernels[0].cta_count() == 3 * 13 * 3);
+}
+
+TEST_CASE("selective and linear scans are exact, prefill and decode") {
+  const hardware::GpuSpec gpu = hopper();
+  for (const std::uint64_t tokens : {1ull, 2ull, 128ull, 200ull, 1000ull, 2049ull, 5000ull}) {
+    for (const std::uint64_t channels : {1ull, 100ull, 256ull}) {
+      for (const bool reads : {false, true}) {
+        INFO("tokens " << tokens << " channels " << channels << " reads " << reads);
+        for (const std::uint64_t state : {1ull, 16ull, 64ull}) {
+          SelectiveScan op{2, tokens, channels, state};
+          op.reads_state = reads;
+          op.gated = state != 64;
+          require_exact(op, gpu);
+        }
+        LinearScan scan{2, tokens, channels};
+        scan.reads_state = reads;
+        require_exact(scan, gpu);
+        scan.complex_values = true;
+        require_exact(scan, gpu);
+      }
+    }
+  }
+  REQUIRE_THROWS_AS(map_operator(SelectiveScan{1, 10, 10, 0}, gpu), ConfigError);
+  REQUIRE_THROWS_AS(map_operator(LinearScan{1, 1'000'000'000'000, 1'000'000'000}, gpu), ConfigError);
+}
+
+TEST_CASE("one token of linear attention reads and writes its state") {
+  const hardware::GpuSpec gpu = hopper();
+  for (const LinearRule rule :
+       {LinearRule::sum, LinearRule::scalar_decay, LinearRule::ssd, LinearRule::vector_decay, LinearRule::delta,
+        LinearRule::gated_delta, LinearRule::channel_delta, LinearRule::dplr}) {
+    for (const std::uint64_t value_dim : {32ull, 64ull, 100ull}) {
+      LinearAttention op{rule, 3, 1, 2, 4, 64, value_dim};
+      op.reads_state = true;
+      INFO(models::name(rule) << " " << value_dim);
+      require_exact(op, gpu);
+    }
+  }
+  REQUIRE_THROWS_AS(map_operator(LinearAttention{LinearRule::sum, 1, 1, 3, 4, 64, 64}, gpu), ConfigError);
+}
