@@ -125,13 +125,21 @@ TEST_CASE("sizes without end give a reason or exact operators, never a wrapped n
   const Params matrix{{"m", "64"}, {"n", "64"}, {"k", "64"}, {"batch", "2"}, {"kind", "add"}};
   const Params attention{{"batch", "2"},   {"heads", "8"},     {"kv_heads", "8"}, {"q_len", "64"},
                          {"kv_len", "64"}, {"head_dim", "64"}, {"causal", "0"},   {"chunk", "0"}};
+  const Params heads{{"batch", "2"},   {"seq", "64"},    {"k_heads", "2"},     {"head_k", "64"},
+                     {"v_heads", "4"}, {"head_v", "64"}, {"phase", "context"}, {"variant", "kda"}};
+  const Params chunks{{"batch", "2"},    {"seq", "64"},      {"n_groups", "2"}, {"nheads", "4"},
+                      {"d_state", "64"}, {"head_dim", "64"}, {"chunk", "32"}};
+  const Params channels{{"batch", "2"}, {"seq", "64"}, {"channels", "64"}, {"d_conv", "4"}};
+  const std::map<std::string, Params> recurrent{
+      {"linear_attention", heads}, {"scan", chunks}, {"causal_conv1d", channels}};
   const std::string huge = "1000000000000";
   for (const std::string& op : supported_measured_ops()) {
-    const Params sound = op.rfind("attention", 0) == 0 ? attention : matrix;
+    const auto known = recurrent.find(op);
+    const Params sound = known != recurrent.end() ? known->second : op.rfind("attention", 0) == 0 ? attention : matrix;
     REQUIRE(map_row(point(op, "bf16", sound)).mapped.has_value());
     Params all = sound;
     for (auto& [name, value] : all) {
-      if (name != "kind" && name != "causal" && name != "chunk") value = huge;
+      if (name != "kind" && name != "causal" && name != "chunk" && name != "phase" && name != "variant") value = huge;
     }
     const RowMapping row = map_row(point(op, "bf16", all));
     INFO(op << ": " << row.reason);
@@ -141,7 +149,10 @@ TEST_CASE("sizes without end give a reason or exact operators, never a wrapped n
       for (const char* wrong : {"18446744073709551616", "18446744073709551615", "-1", "1e3"}) {
         Params one = sound;
         if (name == "kind" || name == "chunk" || name == "causal") continue;
-        if (op.rfind("attention", 0) != 0 && op != "bmm" && (name == "k" || name == "batch")) continue;
+        if (name == "phase" || name == "variant") continue;
+        if (known == recurrent.end() && op.rfind("attention", 0) != 0 && op != "bmm" &&
+            (name == "k" || name == "batch"))
+          continue;
         one[name] = wrong;
         CHECK_FALSE(map_row(point(op, "bf16", one)).mapped.has_value());
       }
