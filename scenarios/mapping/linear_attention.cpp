@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
+#include "scenarios/mapping/chunk_kernels.h"
 #include "scenarios/mapping/op_list.h"
 #include "scenarios/mapping/recurrent_parts.h"
 #include "sim/base/checked.h"
-#include "sim/base/error.h"
 
 namespace lightcone::scenarios {
 
@@ -160,12 +160,12 @@ TileProgram recurrent_serial_program(const LinearAttention& op) {
 std::vector<TileProgram> linear_attention_programs(const LinearAttention& op, const GpuSpec& gpu,
                                                    KernelLibrary library) {
   (void)models::cost(models::Operator(op));  // sizes are at least one, heads divide and products fit
-  (void)gpu;
-  (void)library;
   if (op.tokens == 1) return {recurrent_step_program(op)};
   if (op.rule == LinearRule::dplr) return {recurrent_serial_program(op)};
-  throw ConfigError(
-      fmt::format("linear attention of rule {} has no kernels yet for more than one token", models::name(op.rule)));
+  if (op.rule == LinearRule::ssd) return ssd_programs(op);
+  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
+  if (library == KernelLibrary::vllm && hopper && flash_kda_takes(op)) return flash_kda_programs(op);
+  return fla_programs(op);
 }
 
 }  // namespace lightcone::scenarios

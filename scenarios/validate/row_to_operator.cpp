@@ -311,6 +311,13 @@ MappedPoint linear_attention(const OperatingPoint& point) {
   if (point.text("phase") == "verify") {
     throw Unsupported{"a step that keeps the state after each of several tokens has no tile program"};
   }
+  if (point.kernel == "flashkda_fwd") a.chunk = 16;
+  if (starts_with(point.kernel, "chunk_") && !contains(point.kernel, "flashinfer")) {
+    // The timed call also normalises Q and K.
+    const models::Norm norm{models::NormKind::rms, checked_product("norm rows", {a.batch, a.tokens, a.heads}),
+                            a.key_dim, false, a.format};
+    mapped.operators.insert(mapped.operators.end(), {norm, norm});
+  }
   mapped.operators.emplace_back(a);
   return mapped;
 }

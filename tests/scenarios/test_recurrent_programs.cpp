@@ -117,3 +117,40 @@ TEST_CASE("one token of linear attention reads and writes its state") {
   }
   REQUIRE_THROWS_AS(map_operator(LinearAttention{LinearRule::sum, 1, 1, 3, 4, 64, 64}, gpu), ConfigError);
 }
+
+TEST_CASE("chunked forms do the FLOPs of their formula and write output and state") {
+  const hardware::GpuSpec gpu = hopper();
+  for (const LinearRule rule : {LinearRule::sum, LinearRule::scalar_decay, LinearRule::ssd, LinearRule::vector_decay,
+                                LinearRule::delta, LinearRule::gated_delta, LinearRule::channel_delta}) {
+    for (const std::uint64_t tokens : {2ull, 63ull, 64ull, 129ull, 500ull}) {
+      for (const std::uint64_t members : {1ull, 3ull}) {
+        if (members > 1 && rule == LinearRule::channel_delta) continue;
+        LinearAttention op{rule, 2, tokens, 2, 2 * members, 64, 128};
+        op.reads_state = tokens == 129;
+        const models::Cost cost = models::cost(op);
+        INFO(models::name(rule) << " tokens " << tokens << " members " << members);
+        const Sums sums = sound_sums(op, gpu);
+        REQUIRE(sums.flops() == cost.flops().count());
+        REQUIRE(sums.stored >= cost.written_bytes.count());
+        REQUIRE(sums.loaded >= cost.read_bytes.count());
+      }
+    }
+  }
+}
+
+TEST_CASE("FlashKDA carries the state in one CTA per head and leaves out one product of the formula") {
+  const hardware::GpuSpec gpu = hopper();
+  for (const std::uint64_t tokens : {2ull, 16ull, 100ull}) {
+    LinearAttention op{LinearRule::channel_delta, 3, tokens, 4, 4, 128, 128, 16};
+    op.reads_state = true;
+    const std::vector<hardware::TileProgram> kernels = map_operator(op, gpu, {KernelLibrary::vllm}).kernels;
+    REQUIRE(kernels.size() == 2);
+    REQUIRE(kernels[0].cta_count() == 3 * 4 * ((tokens + 15) / 16));
+    REQUIRE(kernels[1].cta_count() == 3 * 4);
+    const std::uint64_t rest = tokens % 16, left_out = 3 * 4 * 2 * 128 * (tokens / 16 * 256 + rest * rest);
+    const Sums sums = sound_sums(op, gpu, {KernelLibrary::vllm});
+    REQUIRE(sums.flops() + left_out == models::cost(op).flops().count());
+  }
+  REQUIRE(map_operator(LinearAttention{LinearRule::channel_delta, 3, 100, 4, 4, 64, 64, 16}, gpu, {KernelLibrary::vllm})
+              .kernels.size() > 2);
+}
