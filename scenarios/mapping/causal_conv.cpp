@@ -242,6 +242,7 @@ constexpr std::uint64_t kUpdateTokens = 8;
 
 TileProgram causal_conv_program(const models::CausalConv& op, const GpuSpec& gpu, KernelLibrary library) {
   (void)models::cost(models::Operator(op));  // sizes are at least one and their products fit
+  if (op.filters != 1) throw ConfigError("causal_conv with several filters per channel has no kernels yet");
   if (op.reads_state && op.tokens <= kUpdateTokens) return update_kernel(op);
   const bool ampere = gpu.sm.tensor.generation == TensorCoreGeneration::mma_sync;
   const bool by_channel = library == KernelLibrary::tensorrt_llm || (library == KernelLibrary::sglang && ampere);

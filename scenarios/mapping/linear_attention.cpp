@@ -9,6 +9,7 @@
 #include "scenarios/mapping/op_list.h"
 #include "scenarios/mapping/recurrent_parts.h"
 #include "sim/base/checked.h"
+#include "sim/base/error.h"
 
 namespace lightcone::scenarios {
 
@@ -39,6 +40,7 @@ GateBytes gate_bytes(const LinearAttention& op) {
   switch (op.rule) {
     case LinearRule::sum:
     case LinearRule::scalar_decay:
+    case LinearRule::mlstm:  // refused before
       return {};
     case LinearRule::ssd:
     case LinearRule::delta:
@@ -160,6 +162,7 @@ TileProgram recurrent_serial_program(const LinearAttention& op) {
 std::vector<TileProgram> linear_attention_programs(const LinearAttention& op, const GpuSpec& gpu,
                                                    KernelLibrary library) {
   (void)models::cost(models::Operator(op));  // sizes are at least one, heads divide and products fit
+  if (op.rule == LinearRule::mlstm) throw ConfigError("linear attention of rule mlstm has no kernels yet");
   if (op.tokens == 1) return {recurrent_step_program(op)};
   if (op.rule == LinearRule::dplr) return {recurrent_serial_program(op)};
   if (op.rule == LinearRule::ssd) return ssd_programs(op);

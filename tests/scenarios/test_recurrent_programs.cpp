@@ -68,7 +68,8 @@ TEST_CASE("causal convolutions of every library are exact") {
       }
     }
   }
-  CausalConv plain{2, 50, 64, 1, false, false};
+  CausalConv plain{2, 50, 64, 1};
+  plain.bias = plain.silu = false;
   require_exact(plain, hopper());
   require_exact(plain, hopper(), {KernelLibrary::tensorrt_llm});
   REQUIRE_THROWS_AS(map_operator(CausalConv{1, 100, 64, 9}, hopper()), ConfigError);
@@ -136,6 +137,14 @@ TEST_CASE("chunked forms do the FLOPs of their formula and write output and stat
       }
     }
   }
+}
+
+TEST_CASE("rules and convolutions without kernels are refused") {
+  const hardware::GpuSpec gpu = hopper();
+  REQUIRE_THROWS_AS(map_operator(LinearAttention{LinearRule::mlstm, 1, 64, 4, 4, 64, 64}, gpu), ConfigError);
+  CausalConv several{1, 64, 64};
+  several.filters = 2;
+  REQUIRE_THROWS_AS(map_operator(several, gpu), ConfigError);
 }
 
 TEST_CASE("FlashKDA carries the state in one CTA per head and leaves out one product of the formula") {
