@@ -29,6 +29,7 @@ struct AttentionMixer {
   std::optional<std::uint64_t> rotary_dim = {};  // values of each head that positions turn; absent: all of them
   bool sinks = false;                            // a learned logit per head in the softmax's denominator (gpt-oss)
   bool output_gate = false;                      // sigmoid of a projection as wide as Q times the output (Qwen3-Next)
+  bool with_embeddings = false;  // reads the stream and the token's embedding side by side, 2 d_model wide (Zamba)
   [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
 };
 
@@ -142,6 +143,10 @@ struct DenseMlp {
   std::uint64_t d_ff = 0;
   Activation activation = Activation::silu;
   bool bias = false;
+  // Weights that every layer has of its own even in a block of shared layers (Zamba2): a low-rank addition to the first
+  // matrix, 0: none; a square matrix behind the last.
+  std::uint64_t adapter_rank = 0;
+  bool own_projection = false;
 };
 
 // Mixture of experts (Shazeer et al. 2017): a router sends each token to `top_k` experts of width d_ff, and all of them

@@ -41,6 +41,7 @@ AttentionMixer read_attention(const MessageReader& from) {
   if (from.has("rotary_dim")) out.rotary_dim = from.integer("rotary_dim", {0, kSize.most});
   out.sinks = flag(from, "sinks");
   out.output_gate = flag(from, "output_gate");
+  out.with_embeddings = flag(from, "with_embeddings");
   return out;
 }
 
@@ -182,6 +183,8 @@ DenseMlp read_dense_mlp(const MessageReader& from) {
   out.d_ff = from.integer("d_ff", kSize);
   out.activation = kind<Activation>(from, "activation");
   out.bias = flag(from, "bias");
+  out.adapter_rank = from.integer_or("adapter_rank", 0, kSize);
+  out.own_projection = flag(from, "own_projection");
   return out;
 }
 

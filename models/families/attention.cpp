@@ -18,6 +18,9 @@ std::uint64_t qkv_width(const AttentionMixer& a) {
   return size_sum({size_product({a.output_gate ? 2u : 1u, query_width(a)}),
                    size_product({a.kv_heads, size_sum({a.head_dim, a.v_dim()})})});
 }
+std::uint64_t input_width(const AttentionMixer& a, std::uint64_t d) {
+  return size_product({a.with_embeddings ? 2u : 1u, d});
+}
 std::uint64_t rotary_dim(const AttentionMixer& a, const ModelSpec& model) {
   return model.position == PositionKind::rotary ? a.rotary_dim.value_or(a.head_dim) : 0;
 }
@@ -26,8 +29,8 @@ std::uint64_t rotary_dim(const AttentionMixer& a, const ModelSpec& model) {
 
 ParameterParts parameters(const AttentionMixer& a, std::uint64_t d) {
   const std::uint64_t biases = size_sum({a.qkv_bias ? qkv_width(a) : 0, a.output_bias ? d : 0});
-  return {size_product({d, size_sum({qkv_width(a), output_width(a)})}),
-          size_sum({biases, a.qk_norm ? 2 * a.head_dim : 0, a.sinks ? a.heads : 0})};
+  return {size_sum({size_product({input_width(a, d), qkv_width(a)}), size_product({output_width(a), d})}),
+          size_sum({biases, a.with_embeddings ? d : 0, a.qk_norm ? 2 * a.head_dim : 0, a.sinks ? a.heads : 0})};
 }
 
 SequenceState sequence_state(const AttentionMixer& a, std::uint64_t, std::uint64_t length, const PhaseShape& shape) {
@@ -37,7 +40,12 @@ SequenceState sequence_state(const AttentionMixer& a, std::uint64_t, std::uint64
 
 Section::Index build(LayerBuilder& b, const AttentionMixer& a, const std::vector<Section::Index>& inputs) {
   const PhaseShape& shape = b.shape();
-  const Section::Index qkv = b.linear("qkv", b.d_model(), qkv_width(a), a.qkv_bias, inputs);
+  std::vector<Section::Index> read = inputs;
+  if (a.with_embeddings) {
+    const Section::Index normed = b.norm("embedding_half_norm", b.model().norm, 1, b.d_model(), inputs);
+    read = {b.elementwise("beside_embedding", ElementwiseKind::copy, input_width(a, b.d_model()), {normed})};
+  }
+  const Section::Index qkv = b.linear("qkv", input_width(a, b.d_model()), qkv_width(a), a.qkv_bias, read);
   std::vector<Section::Index> heads{qkv};
   if (a.qk_norm) {
     heads = {b.norm("q_norm", NormKind::rms, a.heads, a.head_dim, {qkv}),
@@ -90,6 +98,7 @@ std::string words(const AttentionMixer& a) {
   if (a.value_dim != 0) out += fmt::format(", values of {}", a.value_dim);
   if (a.window != 0) out += fmt::format(", window {}", a.window);
   if (a.sinks) out += ", sinks";
+  if (a.with_embeddings) out += ", of stream and embeddings";
   if (a.output_gate) out += ", gated output";
   return out;
 }

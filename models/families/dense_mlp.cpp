@@ -31,16 +31,28 @@ std::uint64_t active_matrices(const NoMlp&, std::uint64_t) { return 0; }
 void check_kind(const NoMlp&, const FaultList&, const ModelSpec&) {}
 std::string words(const NoMlp&) { return "no MLP"; }
 
+std::uint64_t own_matrices(const DenseMlp& m, std::uint64_t d) {
+  return size_sum(
+      {size_product({m.adapter_rank, size_sum({d, up_width(m)})}), m.own_projection ? size_product({d, d}) : 0});
+}
+
 ParameterParts parameters(const DenseMlp& m, std::uint64_t d) {
-  return {size_product({d, size_sum({up_width(m), m.d_ff})}), m.bias ? size_sum({up_width(m), d}) : 0};
+  return {size_sum({size_product({d, size_sum({up_width(m), m.d_ff})}), own_matrices(m, d)}),
+          m.bias ? size_sum({up_width(m), d}) : 0};
 }
 std::uint64_t active_matrices(const DenseMlp& m, std::uint64_t d) { return parameters(m, d).matrices; }
 
 Section::Index build(LayerBuilder& b, const DenseMlp& m, const std::vector<Section::Index>& inputs) {
-  const Section::Index up = b.linear(m.gated ? "gate_up" : "up", b.d_model(), up_width(m), m.bias, inputs);
+  Section::Index up = b.linear(m.gated ? "gate_up" : "up", b.d_model(), up_width(m), m.bias, inputs);
+  if (m.adapter_rank != 0) {
+    const Section::Index down = b.linear("adapter_down", b.d_model(), m.adapter_rank, false, inputs);
+    const Section::Index added = b.linear("adapter_up", m.adapter_rank, up_width(m), false, {down});
+    up = b.elementwise("add_adapter", ElementwiseKind::add, up_width(m), {up, added});
+  }
   const ElementwiseKind kind = activation_kind(m.gated, m.activation);
   const Section::Index active = b.elementwise(std::string(name(kind)), kind, m.d_ff, {up});
-  return b.linear("down", m.d_ff, b.d_model(), m.bias, {active});
+  const Section::Index down = b.linear("down", m.d_ff, b.d_model(), m.bias, {active});
+  return m.own_projection ? b.linear("own_projection", b.d_model(), b.d_model(), false, {down}) : down;
 }
 
 void check_kind(const DenseMlp& m, const FaultList& block, const ModelSpec&) {
@@ -49,6 +61,10 @@ void check_kind(const DenseMlp& m, const FaultList& block, const ModelSpec&) {
   check_activation(m.gated, m.activation, list);
 }
 
-std::string words(const DenseMlp& m) { return fmt::format("{} MLP of {}", m.gated ? "gated" : "plain", m.d_ff); }
+std::string words(const DenseMlp& m) {
+  std::string out = fmt::format("{} MLP of {}", m.gated ? "gated" : "plain", m.d_ff);
+  if (m.adapter_rank != 0) out += fmt::format(", adapters of rank {}", m.adapter_rank);
+  return out;
+}
 
 }  // namespace lightcone::models

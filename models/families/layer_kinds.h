@@ -46,6 +46,13 @@ ParameterParts parameters(const DenseMlp& m, std::uint64_t d);
 ParameterParts parameters(const MoeMlp& m, std::uint64_t d);
 ParameterParts parameters(const ChannelMix& m, std::uint64_t d);
 
+// Of those, the ones that each layer of a block of shared layers has of its own.
+template <class Kind>
+std::uint64_t own_matrices(const Kind&, std::uint64_t) {
+  return 0;
+}
+std::uint64_t own_matrices(const DenseMlp& m, std::uint64_t d);
+
 // Of those, the ones that one token passes through (all, but for experts).
 std::uint64_t active_matrices(const NoMlp& m, std::uint64_t d);
 std::uint64_t active_matrices(const DenseMlp& m, std::uint64_t d);

@@ -41,12 +41,19 @@ ParameterParts layer_parameters(const ModelSpec& model, const Block& block) {
 
 std::uint64_t stored_layers(const Block& block) { return block.shared ? 1 : block.layers; }
 
+// Matrices that the layers of a shared block have beyond one set of all.
+std::uint64_t further_own_matrices(const ModelSpec& model, const Block& block) {
+  const std::uint64_t own = std::visit([&](const auto& mlp) { return own_matrices(mlp, model.d_model); }, block.mlp);
+  return size_product({block.layers - stored_layers(block), own});
+}
+
 // Over all layers.
 ParameterParts layers_parameters(const ModelSpec& model) {
   ParameterParts all;
   for (const Block& block : model.blocks) {
     const ParameterParts one = layer_parameters(model, block);
-    all.matrices = size_sum({all.matrices, size_product({stored_layers(block), one.matrices})});
+    all.matrices = size_sum(
+        {all.matrices, size_product({stored_layers(block), one.matrices}), further_own_matrices(model, block)});
     all.vectors = size_sum({all.vectors, size_product({stored_layers(block), one.vectors})});
   }
   return all;

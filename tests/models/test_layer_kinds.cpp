@@ -194,6 +194,19 @@ TEST_CASE("weights that layers share count once") {
   CHECK(own - shared == 4 * layer);
 }
 
+TEST_CASE("shared layers keep adapters and a projection of their own, and may read the embeddings too") {
+  const std::uint64_t d = 64, width = 4 * 16, ff = 96, rank = 5;
+  const ModelSpec m = load_text(
+      "block { name: \"g\" layers: 3 shared: true attention { heads: 4 kv_heads: 4 head_dim: 16 with_embeddings: true "
+      "}\n"
+      "dense_mlp { gated: true d_ff: 96 activation: GELU adapter_rank: 5 own_projection: true } }\n");
+  const std::uint64_t own = rank * (d + 2 * ff) + d * d;
+  const std::uint64_t shared = 2 * d * 3 * width + width * d + 3 * d * ff + 3 * d;  // norms of 2 d and of d
+  CHECK(parameter_count(m) == shared + 3 * own + 2 * 1000 * d + d);
+  // Every use has a cache of its own.
+  CHECK(kv_bytes_per_token(m, NumberFormat::bf16) == Bytes(3 * 2 * width * 2));
+}
+
 TEST_CASE("sizes whose products overflow are refused, not wrapped") {
   CHECK_THROWS_AS(cost(LinearAttention{.batch = 1u << 20,
                                        .tokens = std::uint64_t{1} << 40,

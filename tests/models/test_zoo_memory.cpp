@@ -109,6 +109,8 @@ TEST_CASE("KV cache per token of the shipped models, in KiB of BF16") {
                                             {"griffin_7b", 5},
                                             {"recurrentgemma_2b", 8},
                                             {"recurrentgemma_9b", 12},
+                                            {"zamba2_2_7b", 180},
+                                            {"zamba2_7b", 364},
                                             {"mamba_2_8b", 0},
                                             {"rwkv7_2_9b", 0},
                                             {"xlstm_7b", 0}};
@@ -167,6 +169,8 @@ TEST_CASE("recurrent state per sequence of the shipped models, in MiB of FP32") 
                                             {"minimax_text_01", 280},
                                             {"kimi_linear_48b_a3b", 40},
                                             {"kimi_k3", 414},
+                                            {"zamba2_2_7b", 67.5},
+                                            {"zamba2_7b", 141.75},
                                             {"llama2_7b", 0}};
   for (const auto& [name, size] : table) {
     CAPTURE(name);
@@ -184,7 +188,8 @@ TEST_CASE("KV caches with windows stop growing, states do not grow") {
 
 TEST_CASE("operators read exactly the matrices that are counted, in prefill and in decode") {
   for (const std::string& name : list_models()) {
-    const ModelSpec model = load_model(name);
+    ModelSpec model = load_model(name);
+    for (Block& block : model.blocks) block.shared = false;  // shared weights are read by every layer
     // Matrices take the weights' format; everything else does not.
     const std::uint64_t counted =
         (weight_bytes(model, NumberFormat::fp32).count() - weight_bytes(model, NumberFormat::bf16).count()) / 2;
