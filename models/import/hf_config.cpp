@@ -151,8 +151,9 @@ const std::vector<Family>& families() {
                                     .window_switch = true});
          }},
     };
-    const std::vector<Family> more = hybrid_families();
-    all.insert(all.end(), more.begin(), more.end());
+    for (const std::vector<Family>& more : {hybrid_families(), recurrent_families()}) {
+      all.insert(all.end(), more.begin(), more.end());
+    }
     std::sort(all.begin(), all.end(), [](const Family& a, const Family& b) { return a.model_type < b.model_type; });
     return all;
   }();

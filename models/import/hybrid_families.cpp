@@ -4,80 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <utility>
+
+#include "models/import/family_parts.h"
 
 namespace lightcone::models {
 namespace {
-
-// Layers in order of execution; equal names are one block.
-class LayerList {
- public:
-  void add(const std::string& name, const Mixer& mixer, const Mlp& mlp, bool post_norms = false) {
-    const auto same = [&](const Block& block) { return block.name == name; };
-    const auto found = std::find_if(blocks_.begin(), blocks_.end(), same);
-    pattern_.push_back(static_cast<std::size_t>(found - blocks_.begin()));
-    if (found != blocks_.end()) {
-      ++found->layers;
-      return;
-    }
-    Block block{name, 1, mixer, mlp};
-    block.post_norms = post_norms;
-    blocks_.push_back(std::move(block));
-  }
-  void put_into(ModelSpec& model) const {
-    model.blocks = blocks_;
-    // Blocks that stand one after another need no pattern.
-    if (!std::is_sorted(pattern_.begin(), pattern_.end())) model.pattern = pattern_;
-  }
-
- private:
-  std::vector<Block> blocks_;
-  std::vector<std::size_t> pattern_;
-};
-
-// More layers than any model has would only fill memory here.
-std::uint64_t read_layers(ConfigReader& from) {
-  constexpr std::uint64_t kMost = 10000;
-  const std::uint64_t layers = from.size("num_hidden_layers");
-  if (layers <= kMost) return layers;
-  from.fault("num_hidden_layers", fmt::format("{} is above {}", layers, kMost));
-  return 1;
-}
-
-ModelSpec read_outer(ConfigReader& from, bool tied, PositionKind position) {
-  ModelSpec out;
-  out.vocabulary = from.size("vocab_size");
-  out.d_model = from.size("hidden_size");
-  out.tied_embeddings = from.flag_or("tie_word_embeddings", tied);
-  out.position = position;
-  out.max_positions = from.size_or("max_position_embeddings", 0);
-  return out;
-}
-
-AttentionMixer read_heads(ConfigReader& from, std::uint64_t d_model, const char* head_dim = "head_dim") {
-  AttentionMixer out;
-  out.heads = from.size("num_attention_heads");
-  out.kv_heads = from.size("num_key_value_heads");
-  out.head_dim = from.size_or(head_dim, std::max<std::uint64_t>(1, d_model / out.heads));
-  return out;
-}
-
-// Fields that must have one value, since the layers are built for it.
-void require_flag(ConfigReader& from, const std::string& field, bool missing, bool needed) {
-  if (from.flag_or(field, missing) != needed)
-    from.fault(field, fmt::format("{} is not modelled; allowed: {}", !needed, needed));
-}
-void require_size(ConfigReader& from, const std::string& field, std::uint64_t missing, std::uint64_t needed) {
-  const std::uint64_t got = from.size_or(field, missing, 0);
-  if (got != needed) from.fault(field, fmt::format("{} is not modelled; allowed: {}", got, needed));
-}
-
-// Choice of experts: the same sizes whatever normalises and groups the scores.
-void leave_out_routing(ConfigReader& from) {
-  from.leave_out({"router_jitter_noise", "router_aux_loss_coef", "norm_topk_prob", "n_group", "topk_group",
-                  "topk_method", "scoring_func", "routed_scaling_factor", "aux_loss_alpha", "seq_aux", "ep_size",
-                  "max_window_layers"});
-}
 
 ModelSpec read_mixtral(ConfigReader& from) {
   ModelSpec out = read_outer(from, false, PositionKind::rotary);
@@ -115,7 +46,8 @@ ModelSpec read_qwen3_moe(ConfigReader& from) {
   return out;
 }
 
-ModelSpec read_deepseek(ConfigReader& from, bool router_bias) {
+// `indexed`: a lightning indexer chooses the tokens that are attended to.
+ModelSpec read_deepseek(ConfigReader& from, bool router_bias, bool indexed = false) {
   ModelSpec out = read_outer(from, false, PositionKind::rotary);
   MlaMixer mla;
   mla.heads = from.size("num_attention_heads");
@@ -124,6 +56,12 @@ ModelSpec read_deepseek(ConfigReader& from, bool router_bias) {
   mla.nope_dim = from.size("qk_nope_head_dim");
   mla.rope_dim = from.size("qk_rope_head_dim");
   mla.value_dim = from.size("v_head_dim");
+  if (indexed) {
+    mla.index_heads = from.size("index_n_heads");
+    mla.index_dim = from.size("index_head_dim");
+    mla.index_top_k = from.size("index_topk");
+    from.leave_out({"indexer_rope_interleave", "rope_interleave"});
+  }
   const Activation activation = read_activation(from, "hidden_act", "silu");
   const DenseMlp dense{true, from.size("intermediate_size"), activation, false};
   MoeMlp moe;
@@ -379,6 +317,8 @@ std::vector<Family> hybrid_families() {
       {"bamba", "BambaForCausalLM", read_bamba},
       {"deepseek_v2", "DeepseekV2ForCausalLM", [](ConfigReader& from) { return read_deepseek(from, false); }},
       {"deepseek_v3", "DeepseekV3ForCausalLM", [](ConfigReader& from) { return read_deepseek(from, true); }},
+      {"deepseek_v32", "DeepseekV32ForCausalLM", [](ConfigReader& from) { return read_deepseek(from, true, true); }},
+      {"glm_moe_dsa", "GlmMoeDsaForCausalLM", [](ConfigReader& from) { return read_deepseek(from, true, true); }},
       {"falcon_mamba", "FalconMambaForCausalLM", read_mamba1},
       {"gemma2", "Gemma2ForCausalLM", [](ConfigReader& from) { return read_gemma(from, 2, 4096, false); }},
       {"gemma3_text", "Gemma3ForCausalLM", [](ConfigReader& from) { return read_gemma(from, 6, 4096, true); }},

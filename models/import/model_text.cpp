@@ -44,7 +44,9 @@ std::string text_of(const AttentionMixer& a) {
 
 std::string text_of(const MlaMixer& a) {
   return "  mla {\n" + field("heads", a.heads) + given("query_rank", a.query_rank) + field("kv_rank", a.kv_rank) +
-         field("nope_dim", a.nope_dim) + given("rope_dim", a.rope_dim) + field("value_dim", a.value_dim) + "  }\n";
+         field("nope_dim", a.nope_dim) + given("rope_dim", a.rope_dim) + field("value_dim", a.value_dim) +
+         given("output_gate", a.output_gate) + given("index_heads", a.index_heads) + given("index_dim", a.index_dim) +
+         given("index_top_k", a.index_top_k) + "  }\n";
 }
 
 std::string text_of(const Mamba1Mixer& m) {
@@ -56,6 +58,34 @@ std::string text_of(const Mamba2Mixer& m) {
   return "  mamba2 {\n" + field("heads", m.heads) + field("head_dim", m.head_dim) + field("groups", m.groups) +
          field("state", m.state) + field("conv_kernel", m.conv_kernel) + field("chunk", m.chunk) +
          (m.norm ? "" : "    norm: false\n") + "  }\n";
+}
+
+// Gated DeltaNet is the one rule that the import knows.
+std::string text_of(const LinearMixer& m) {
+  LIGHTCONE_ASSERT(m.rule == LinearRule::gated_delta && m.gate == OutputGate::silu && m.norm == OutputNorm::heads);
+  return "  linear {\n    rule: GATED_DELTA\n" + field("heads", m.heads) + field("value_heads", m.value_heads) +
+         field("key_dim", m.key_dim) + field("value_dim", m.value_dim) + given("conv_kernel", m.conv_kernel) +
+         "    gate: SILU_GATE\n    norm: HEADS\n" + field("chunk", m.chunk) + "  }\n";
+}
+
+std::string text_of(const RgLruMixer& m) {
+  return "  rg_lru {\n" + field("width", m.width) + field("blocks", m.blocks) + field("conv_kernel", m.conv_kernel) +
+         "  }\n";
+}
+
+// No family of the import has other kinds.
+template <class Kind>
+std::string text_of(const Kind&) {
+  LIGHTCONE_ASSERT(false);
+  return {};
+}
+
+std::string text_of(const ParallelMixer& m) {
+  std::string out = "  parallel {\n";
+  for (const SingleMixer& part : m.parts) {
+    out += "  part {\n" + std::visit([](const auto& mixer) { return text_of(mixer); }, part) + "  }\n";
+  }
+  return out + "  }\n";
 }
 
 std::string text_of(const NoMlp&) { return "  no_mlp {}\n"; }
@@ -71,13 +101,6 @@ std::string text_of(const MoeMlp& m) {
          given("router_bias", m.router_bias) +
          fmt::format("    gated: {}\n    activation: {}\n", word(m.gated), word(m.activation)) + given("bias", m.bias) +
          given("latent", m.latent) + "  }\n";
-}
-
-// No family of the import has other kinds.
-template <class Kind>
-std::string text_of(const Kind&) {
-  LIGHTCONE_ASSERT(false);
-  return {};
 }
 
 const char* word(PositionKind position) {

@@ -130,6 +130,95 @@ const std::vector<Published> kPublished{
       "num_key_value_heads": 8, "intermediate_size": 14336, "mamba_d_state": 128, "mamba_d_head": 64,
       "mamba_n_heads": 128, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_n_groups": 1, "attn_layer_indices": [9,
       18, 27], "vocab_size": 128256})"},
+    {"falcon_h1_3b",
+     R"({"model_type": "falcon_h1", "hidden_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 10,
+      "num_key_value_heads": 2, "head_dim": 128, "intermediate_size": 6144, "vocab_size": 65536, "mamba_d_state":
+      256, "mamba_n_groups": 1, "mamba_n_heads": 32, "mamba_d_head": 128, "mamba_d_ssm": 4096, "mamba_expand": 2,
+      "mamba_d_conv": 4, "mamba_chunk_size": 128, "tie_word_embeddings": false})"},
+    {"falcon_h1_7b",
+     R"({"model_type": "falcon_h1", "hidden_size": 3072, "num_hidden_layers": 44, "num_attention_heads": 12,
+      "num_key_value_heads": 2, "head_dim": 128, "intermediate_size": 12288, "vocab_size": 130048,
+      "mamba_d_state": 256, "mamba_n_groups": 1, "mamba_n_heads": 24, "mamba_d_head": 128, "mamba_d_ssm": 3072,
+      "mamba_expand": 2, "mamba_d_conv": 4, "mamba_chunk_size": 128, "tie_word_embeddings": false})"},
+    {"granite4_h_tiny",
+     R"({"model_type": "granitemoehybrid", "hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 12,
+      "num_key_value_heads": 4, "mamba_d_state": 128, "mamba_n_groups": 1, "mamba_n_heads": 48, "mamba_d_head":
+      64, "mamba_expand": 2, "mamba_d_conv": 4, "mamba_chunk_size": 256, "vocab_size": 100352,
+      "tie_word_embeddings": true, "max_position_embeddings": 131072, "layer_types": ["mamba", "mamba", "mamba",
+      "mamba", "mamba", "attention", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba",
+      "mamba", "attention", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba",
+      "attention", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "attention",
+      "mamba", "mamba", "mamba", "mamba"], "intermediate_size": 512, "shared_intermediate_size": 1024,
+      "num_local_experts": 64, "num_experts_per_tok": 6})"},
+    {"granite4_h_1b",
+     R"({"model_type": "granitemoehybrid", "hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 12,
+      "num_key_value_heads": 4, "mamba_d_state": 128, "mamba_n_groups": 1, "mamba_n_heads": 48, "mamba_d_head":
+      64, "mamba_expand": 2, "mamba_d_conv": 4, "mamba_chunk_size": 256, "vocab_size": 100352,
+      "tie_word_embeddings": true, "max_position_embeddings": 131072, "layer_types": ["mamba", "mamba", "mamba",
+      "mamba", "mamba", "attention", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba",
+      "mamba", "attention", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba",
+      "attention", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "mamba", "attention",
+      "mamba", "mamba", "mamba", "mamba"], "intermediate_size": 4096, "shared_intermediate_size": 4096,
+      "num_local_experts": 0, "num_experts_per_tok": 0})"},
+    {"qwen3_next_80b_a3b",
+     R"({"model_type": "qwen3_next", "hidden_size": 2048, "num_hidden_layers": 48, "num_attention_heads": 16,
+      "num_key_value_heads": 2, "head_dim": 256, "vocab_size": 151936, "moe_intermediate_size": 512,
+      "shared_expert_intermediate_size": 512, "num_experts": 512, "num_experts_per_tok": 10, "norm_topk_prob":
+      true, "linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_key_head_dim": 128,
+      "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "full_attention_interval": 4,
+      "partial_rotary_factor": 0.25, "tie_word_embeddings": false})"},
+    {"qwen3_5_4b",
+     R"({"model_type": "qwen3_5_text", "hidden_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 16,
+      "num_key_value_heads": 4, "head_dim": 256, "intermediate_size": 9216, "vocab_size": 248320,
+      "attn_output_gate": true, "linear_num_key_heads": 16, "linear_key_head_dim": 128, "linear_num_value_heads":
+      32, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "full_attention_interval": 4,
+      "tie_word_embeddings": true})"},
+    {"qwen3_5_27b",
+     R"({"attention_bias": false, "attn_output_gate": true, "full_attention_interval": 4, "head_dim": 256,
+      "hidden_act": "silu", "hidden_size": 5120, "intermediate_size": 17408, "linear_conv_kernel_dim": 4,
+      "linear_key_head_dim": 128, "linear_num_key_heads": 16, "linear_num_value_heads": 48,
+      "linear_value_head_dim": 128, "max_position_embeddings": 262144, "mlp_only_layers": [], "model_type":
+      "qwen3_5_text", "mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": false, "num_attention_heads":
+      24, "num_hidden_layers": 64, "num_key_value_heads": 4, "vocab_size": 248320, "mamba_ssm_dtype": "float32",
+      "rope_parameters": {"mrope_interleaved": true, "mrope_section": [11, 11, 10], "rope_type": "default",
+      "rope_theta": 10000000, "partial_rotary_factor": 0.25}})"},
+    {"qwen3_5_397b_a17b",
+     R"({"attention_bias": false, "attn_output_gate": true, "full_attention_interval": 4, "head_dim": 256,
+      "hidden_act": "silu", "hidden_size": 4096, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
+      "linear_num_key_heads": 16, "linear_num_value_heads": 64, "linear_value_head_dim": 128,
+      "max_position_embeddings": 262144, "mlp_only_layers": [], "model_type": "qwen3_5_moe_text",
+      "moe_intermediate_size": 1024, "mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": false,
+      "num_attention_heads": 32, "num_experts": 512, "num_experts_per_tok": 10, "num_hidden_layers": 60,
+      "num_key_value_heads": 2, "shared_expert_intermediate_size": 1024, "vocab_size": 248320, "mamba_ssm_dtype":
+      "float32", "rope_parameters": {"mrope_interleaved": true, "mrope_section": [11, 11, 10], "rope_type":
+      "default", "rope_theta": 10000000, "partial_rotary_factor": 0.25}})"},
+    {"recurrentgemma_2b",
+     R"({"model_type": "recurrent_gemma", "_block_types": ["recurrent", "recurrent", "attention"], "hidden_size":
+      2560, "num_hidden_layers": 26, "num_attention_heads": 10, "num_key_value_heads": 1, "head_dim": 256,
+      "intermediate_size": 15360, "lru_width": 2560, "attention_window_size": 2048, "conv1d_width": 4,
+      "logits_soft_cap": 30.0, "partial_rotary_factor": 0.5, "vocab_size": 256000})"},
+    {"deepseek_v3_2",
+     R"({"attention_bias": false, "first_k_dense_replace": 3, "hidden_act": "silu", "hidden_size": 7168,
+      "index_head_dim": 128, "index_n_heads": 64, "index_topk": 2048, "intermediate_size": 18432, "kv_lora_rank":
+      512, "max_position_embeddings": 163840, "model_type": "deepseek_v32", "moe_intermediate_size": 2048,
+      "moe_layer_freq": 1, "n_group": 8, "n_routed_experts": 256, "n_shared_experts": 1, "norm_topk_prob": true,
+      "num_attention_heads": 128, "num_experts_per_tok": 8, "num_hidden_layers": 61, "num_key_value_heads": 128,
+      "num_nextn_predict_layers": 1, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+      "quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "scale_fmt":
+      "ue8m0", "weight_block_size": [128, 128]}, "routed_scaling_factor": 2.5, "scoring_func": "sigmoid",
+      "tie_word_embeddings": false, "topk_group": 4, "topk_method": "noaux_tc", "v_head_dim": 128, "vocab_size":
+      129280})"},
+    {"glm_5",
+     R"({"attention_bias": false, "first_k_dense_replace": 3, "hidden_act": "silu", "head_dim": 64, "hidden_size":
+      6144, "index_head_dim": 128, "index_n_heads": 32, "index_topk": 2048, "indexer_rope_interleave": true,
+      "intermediate_size": 12288, "kv_lora_rank": 512, "max_position_embeddings": 202752, "moe_intermediate_size":
+      2048, "moe_layer_freq": 1, "model_type": "glm_moe_dsa", "n_group": 1, "n_routed_experts": 256,
+      "n_shared_experts": 1, "norm_topk_prob": true, "num_attention_heads": 64, "num_experts_per_tok": 8,
+      "num_hidden_layers": 78, "num_key_value_heads": 64, "num_nextn_predict_layers": 1, "q_lora_rank": 2048,
+      "qk_head_dim": 256, "qk_nope_head_dim": 192, "qk_rope_head_dim": 64, "rope_interleave": true,
+      "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"}, "routed_scaling_factor": 2.5,
+      "scoring_func": "sigmoid", "tie_word_embeddings": false, "topk_group": 1, "topk_method": "noaux_tc",
+      "v_head_dim": 256, "vocab_size": 154880})"},
 };
 
 ModelSpec load_text(const std::string& text) {
@@ -228,5 +317,11 @@ TEST_CASE("what a family cannot say is refused at its field") {
   refused(replaced(config_of("jamba_v0_1"), "\"num_hidden_layers\": 32", "\"num_hidden_layers\": 20000"),
           "num_hidden_layers: 20000 is above 10000");
   refused(with(config_of("mixtral_8x7b"), "\"kv_lora_rank\": 512"), "latent attention");
+  refused(with(config_of("granite4_h_1b"), "\"position_embedding_type\": \"rope\""), "\"rope\" is not modelled");
+  refused(replaced(config_of("granite4_h_1b"), "\"num_hidden_layers\": 40", "\"num_hidden_layers\": 41"),
+          "names 40 layers of num_hidden_layers 41");
+  refused(with(config_of("qwen3_next_80b_a3b"), "\"attn_output_gate\": false"), "attn_output_gate: false");
+  refused(replaced(config_of("qwen3_next_80b_a3b"), "factor\": 0.25", "factor\": 1.25"), "above 0, at most 1");
+  refused(replaced(config_of("recurrentgemma_2b"), "\"attention\"", "\"atention\""), "\"atention\" is not modelled");
   refused(with(config_of("bamba_9b"), "\"attn_layer_indices\": \"9\""), "attn_layer_indices: must be a list");
 }
