@@ -19,9 +19,12 @@ namespace {
 // FLOPs of one output by the operator's formula.
 std::uint64_t flops_of(const models::CausalConv& op) { return 2 * op.kernel + (op.bias ? 1 : 0) + (op.silu ? 2 : 0); }
 
-// Lane operations of one output. A tap is a product; SiLU is the scaled exponent, the sum and a division that refines
-// its reciprocal (6); one conversion in and one out. Special: exp2 and reciprocal.
-constexpr std::uint64_t kSiluFp32 = 8, kSiluSpecial = 2, kConversions = 2;
+// Lane operations of one output of the CUDA kernel: a multiply-add per tap; SiLU with expf (5) and an IEEE division
+// (10), its sign; one conversion in and one out. Special: exp2, reciprocal, range check of the division.
+constexpr std::uint64_t kSiluFp32 = 16, kSiluSpecial = 3, kConversions = 2;
+// Where the length is no multiple of 8 values, loads and stores go value by value through a transpose of the warp in
+// shared memory (BLOCK_LOAD_WARP_TRANSPOSE): bound, address and access of each, twice.
+constexpr std::uint64_t kTransposeInts = 2 * 6;
 
 std::uint64_t lanes_of(const models::CausalConv& op) { return op.kernel + (op.silu ? kSiluFp32 : 0) + kConversions; }
 
@@ -70,8 +73,11 @@ TileProgram channel_kernel(const models::CausalConv& op) {
   const auto turn = [&](std::uint64_t tokens, bool looped) {
     const std::uint64_t bytes = storage(op.format, kCudaBlock).count();
     std::vector<Op> ops;
-    append(ops, GlobalLoad{block(Tensors::input, tokens, looped)}, WaitLoads{}, CtaBarrier{0},
-           SharedAccess{bytes, bytes}, CtaBarrier{1}, CtaBarrier{2},
+    append(ops, GlobalLoad{block(Tensors::input, tokens, looped)}, WaitLoads{});
+    if (op.tokens % kCudaValues != 0) {
+      append(ops, lane_work(0, kCudaBlock * kTransposeInts, 0, 0), SharedAccess{2 * bytes, 2 * bytes});
+    }
+    append(ops, CtaBarrier{0}, SharedAccess{bytes, bytes}, CtaBarrier{1}, CtaBarrier{2},
            lane_work(kCudaBlock * lanes_of(op) + kCudaBlock, kCudaBlock, kCudaBlock * (op.silu ? kSiluSpecial : 0), 80,
                      tokens * flops_of(op)),
            GlobalStore{block(Tensors::output, tokens, looped), CopyPath::lsu});
@@ -101,7 +107,7 @@ TileProgram channel_kernel(const models::CausalConv& op) {
 // turn per token: the next token's load stands behind this one's store, which may alias. Taps are products rounded to
 // the storage format, then added in FP32 (3 operations each); the division is the full one.
 constexpr std::uint64_t kTritonTokens = 8, kTritonChannels = 256, kTritonWarps = 4;
-constexpr std::uint64_t kTritonTapFp32 = 3, kTritonSiluFp32 = 14;
+constexpr std::uint64_t kTritonTapFp32 = 3, kTritonSiluFp32 = 14, kTritonSiluSpecial = 2;
 constexpr std::uint64_t kTritonInts = 12;        // per output: masks, two addresses, shifting of the taps, loop
 constexpr std::uint64_t kTritonTurnChain = 180;  // 30 dependent instructions and two special functions
 // Loads that wait for one another before the first token: sequence of this program, its start and end, its cache slot,
@@ -162,7 +168,7 @@ TileProgram token_kernel(const models::CausalConv& op) {
     append(ops, GlobalLoad{weights}, WaitLoads{}, LoopBegin{0}, GlobalLoad{token_box(Tensors::input, first_chunk)},
            WaitLoads{},
            lane_work(kTritonChannels * lanes, kTritonChannels * kTritonInts,
-                     kTritonChannels * (op.silu ? kSiluSpecial : 0), kTritonTurnChain, channels * flops_of(op)),
+                     kTritonChannels * (op.silu ? kTritonSiluSpecial : 0), kTritonTurnChain, channels * flops_of(op)),
            GlobalStore{token_box(Tensors::output, first_chunk), CopyPath::lsu}, LoopEnd{});
     return ops;
   };
@@ -212,7 +218,7 @@ TileProgram update_kernel(const models::CausalConv& op) {
     }
     append(ops,
            lane_work(channels * op.tokens * (op.kernel * kTritonTapFp32 + kTritonSiluFp32),
-                     channels * op.tokens * kTritonInts, channels * op.tokens * (op.silu ? kSiluSpecial : 0),
+                     channels * op.tokens * kTritonInts, channels * op.tokens * (op.silu ? kTritonSiluSpecial : 0),
                      kTritonTurnChain * op.tokens, useful * op.tokens * flops_of(op)),
            GlobalStore{rows_of(Tensors::output, op.tokens, true), CopyPath::lsu});
     return ops;

@@ -20,7 +20,7 @@ std::vector<hardware::TileProgram> ssd_programs(const models::LinearAttention& o
 
 // FlashKDA (MoonshotAI/FlashKDA, csrc/smxx): chunks of 16 tokens; one kernel over all chunks prepares, one CTA per head
 // carries the state, in bf16, from chunk to chunk. Heads of 128 only. It multiplies T into V and not into K, which the
-// operator's formula counts.
+// operator's formula counts. An operator of chunks of 16 is taken as a prefill, of one token too.
 bool flash_kda_takes(const models::LinearAttention& op);
 std::vector<hardware::TileProgram> flash_kda_programs(const models::LinearAttention& op);
 

@@ -4,6 +4,7 @@
 #include "scenarios/mapping/chunk_kernels.h"
 #include "scenarios/mapping/op_list.h"
 #include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/strided_copy.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -59,9 +60,9 @@ TileProgram prepare(const LinearAttention& op, const ChunkGrid& grid) {
 
 // fwd_kernel2.cuh. Cycles of one chunk's dependent chain in a warp of the four, from the source: 8 turns over the keys,
 // each waiting twice for an ldmatrix (29) whose fragment feeds four mma (26); two products with transposes through
-// movmatrix (80 each) and 12 dependent instructions; 8 turns over the state's rows of an mma (33) and 48 issued
-// instructions of update and conversion.
-constexpr std::uint64_t kProductsChain = 8 * 2 * (29 + 26), kMixChain = 2 * (80 + 50), kUpdateChain = 8 * (33 + 48);
+// movmatrix (80 each) and an mma (33); 8 turns over the state's rows, each behind an mma. The lane work of update and
+// conversion comes on top.
+constexpr std::uint64_t kProductsChain = 8 * 2 * (29 + 26), kMixChain = 2 * (80 + 33), kUpdateChain = 8 * 33;
 // Shared memory of one chunk: the state three times, both decayed operands by every warp, the restored keys by every
 // warp, V and the output.
 constexpr std::uint64_t kStateBytes = kDim * kDim * 2;
@@ -101,8 +102,8 @@ TileProgram recurrence(const LinearAttention& op, const ChunkGrid& grid) {
     Mma update = product_of(kDim, kDim, kChunk, kDim, kDim, t, op.format, true);
     out.shared_read_bytes = mix.shared_read_bytes = update.shared_read_bytes = 0;
     append(ops, WaitStage{0}, old, out, lane_work(0, 0, 0, kProductsChain), mix, mix,
-           lane_work(8 * kValues, 2 * kValues, 2 * 128, kMixChain), update,
-           lane_work(4 * kDim * kDim, kDim * kDim / 2, 0, kUpdateChain, kDim * kDim), MmaWait{0}, CtaBarrier{1},
+           lane_work(4 * kValues, kValues, 2 * 128, kMixChain), update,
+           lane_work(3 * kDim * kDim, kDim * kDim / 4, 0, kUpdateChain, kDim * kDim), MmaWait{0}, CtaBarrier{1},
            ReleaseStage{0}, GlobalStore{rows_of(4, Var::loop1, kRow), CopyPath::bulk});
     return ops;
   };
@@ -131,6 +132,19 @@ TileProgram recurrence(const LinearAttention& op, const ChunkGrid& grid) {
   return program;
 }
 
+// One warp counts the tiles of the sequences before each, from their offsets.
+TileProgram tile_prefix(const LinearAttention& op) {
+  const std::uint64_t bytes = 8 * (op.batch + 1);
+  std::vector<Op> ops;
+  append(ops, GlobalLoad{tile_box({0, 1, bytes, bytes, {}, 0}, Var::none, 1)}, WaitLoads{},
+         lane_work(0, 8 * op.batch, 0, 100 + 12 * op.batch),
+         GlobalStore{tile_box({1, 1, bytes / 2, bytes / 2, {}, 0}, Var::none, 1), CopyPath::lsu});
+  return one_role(
+      "flash_kda_tile_prefix", {1, 32, 0},
+      {{"offsets", Bytes(bytes), Residency::warm, false}, {"prefix", Bytes(bytes / 2), Residency::warm, true}},
+      std::move(ops), {1, 1, 1, 1});
+}
+
 }  // namespace
 
 bool flash_kda_takes(const LinearAttention& op) {
@@ -140,7 +154,9 @@ bool flash_kda_takes(const LinearAttention& op) {
 
 std::vector<TileProgram> flash_kda_programs(const LinearAttention& op) {
   const ChunkGrid grid{op.tokens, kChunk, 1, op.batch * op.heads};
-  return {prepare(op, grid), recurrence(op, grid)};
+  // The wrapper transposes beta to [heads, tokens] first.
+  return {strided_copy_program(op.batch * op.tokens * op.heads, op.format, 2), tile_prefix(op), prepare(op, grid),
+          recurrence(op, grid)};
 }
 
 }  // namespace lightcone::scenarios

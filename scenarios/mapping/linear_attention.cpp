@@ -163,11 +163,11 @@ std::vector<TileProgram> linear_attention_programs(const LinearAttention& op, co
                                                    KernelLibrary library) {
   (void)models::cost(models::Operator(op));  // sizes are at least one, heads divide and products fit
   if (op.rule == LinearRule::mlstm) throw ConfigError("linear attention of rule mlstm has no kernels yet");
+  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
+  if (library == KernelLibrary::vllm && hopper && flash_kda_takes(op)) return flash_kda_programs(op);
   if (op.tokens == 1) return {recurrent_step_program(op)};
   if (op.rule == LinearRule::dplr) return {recurrent_serial_program(op)};
   if (op.rule == LinearRule::ssd) return ssd_programs(op);
-  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
-  if (library == KernelLibrary::vllm && hopper && flash_kda_takes(op)) return flash_kda_programs(op);
   return fla_programs(op);
 }
 

@@ -268,6 +268,9 @@ MappedPoint causal_conv(const OperatingPoint& point) {
     // launch.
     throw Unsupported{"the host's lists of chunks are timed, not the kernel"};
   }
+  if (point.text("phase") == "verify") {
+    throw Unsupported{"a step that keeps the state after each of several tokens has no tile program"};
+  }
   models::CausalConv conv;
   conv.batch = size(point, "batch");
   conv.tokens = size(point, "seq");
@@ -311,8 +314,11 @@ MappedPoint linear_attention(const OperatingPoint& point) {
   if (point.text("phase") == "verify") {
     throw Unsupported{"a step that keeps the state after each of several tokens has no tile program"};
   }
+  if (contains(point.kernel, "flashinfer")) {
+    throw Unsupported{"FlashInfer's fused kernel of Gated DeltaNet has no tile program"};
+  }
   if (point.kernel == "flashkda_fwd") a.chunk = 16;
-  if (starts_with(point.kernel, "chunk_") && !contains(point.kernel, "flashinfer")) {
+  if (starts_with(point.kernel, "chunk_")) {
     // The timed call also normalises Q and K.
     const models::Norm norm{models::NormKind::rms, checked_product("norm rows", {a.batch, a.tokens, a.heads}),
                             a.key_dim, false, a.format};

@@ -2,7 +2,9 @@
 // Kernels of convolutions, scans and linear attention are well formed, do exactly the FLOPs of their operator, read at
 // least its bytes and write exactly its output and state, at awkward sizes too; and they run on the simulated machine.
 #include "catch.h"
+#include "hardware/example_gpus.h"
 #include "hardware/machine/evaluate.h"
+#include "hardware/simulated.h"
 #include "models/graph/operator.h"
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/mapping_gpus.h"
@@ -40,6 +42,13 @@ Sums sound_sums(const models::Operator& op, const hardware::GpuSpec& gpu, const 
     sums.stored += totals.stored.count();
   }
   return sums;
+}
+
+// Eight SMs, so that a few CTAs fill them.
+hardware::GpuSpec small_machine() {
+  hardware::GpuSpec gpu = hardware::example_h100();
+  gpu.sm_count = 8;
+  return gpu;
 }
 
 // One kernel: what it writes is what the formula writes.
@@ -153,13 +162,39 @@ TEST_CASE("FlashKDA carries the state in one CTA per head and leaves out one pro
     LinearAttention op{LinearRule::channel_delta, 3, tokens, 4, 4, 128, 128, 16};
     op.reads_state = true;
     const std::vector<hardware::TileProgram> kernels = map_operator(op, gpu, {KernelLibrary::vllm}).kernels;
-    REQUIRE(kernels.size() == 2);
-    REQUIRE(kernels[0].cta_count() == 3 * 4 * ((tokens + 15) / 16));
-    REQUIRE(kernels[1].cta_count() == 3 * 4);
+    REQUIRE(kernels.size() == 4);
+    REQUIRE(kernels[2].cta_count() == 3 * 4 * ((tokens + 15) / 16));
+    REQUIRE(kernels[3].cta_count() == 3 * 4);
     const std::uint64_t rest = tokens % 16, left_out = 3 * 4 * 2 * 128 * (tokens / 16 * 256 + rest * rest);
     const Sums sums = sound_sums(op, gpu, {KernelLibrary::vllm});
     REQUIRE(sums.flops() + left_out == models::cost(op).flops().count());
   }
   REQUIRE(map_operator(LinearAttention{LinearRule::channel_delta, 3, 100, 4, 4, 64, 64, 16}, gpu, {KernelLibrary::vllm})
-              .kernels.size() > 2);
+              .kernels.size() > 4);
+}
+
+TEST_CASE("every kind of kernel runs on the simulated machine, above its lower bounds") {
+  const hardware::GpuSpec gpu = small_machine();
+  LinearAttention decode{LinearRule::gated_delta, 2, 1, 2, 4, 64, 64};
+  decode.reads_state = true;
+  for (const models::Operator& op : std::vector<models::Operator>{
+           CausalConv{1, 40, 300}, SelectiveScan{1, 300, 8, 4}, SelectiveScan{2, 1, 64, 16}, LinearScan{1, 100, 200},
+           decode, LinearAttention{LinearRule::dplr, 1, 20, 2, 2, 64, 64},
+           LinearAttention{LinearRule::gated_delta, 1, 130, 1, 2, 64, 64},
+           LinearAttention{LinearRule::vector_decay, 1, 130, 1, 1, 64, 64},
+           LinearAttention{LinearRule::ssd, 1, 130, 1, 2, 64, 64}}) {
+    for (const hardware::TileProgram& program : map_operator(op, gpu).kernels) {
+      INFO(program.name);
+      const std::optional<KernelResult> result = hardware::testing::simulate(program, gpu, hardware::testing::exact());
+      REQUIRE(result.has_value());
+      const hardware::ProgramTotals totals = hardware::totals(program);
+      const KernelResult closed = hardware::evaluate_analytical(program, gpu);
+      const ResourceBounds& b = closed.bounds;
+      for (const Seconds bound : {b.tensor, b.fp32, b.sfu, b.issue, b.shared, b.l2, b.hbm, b.launch}) {
+        REQUIRE(bound <= result->time);
+      }
+      REQUIRE(result->work.mma_useful == totals.mma_useful);
+      REQUIRE(result->work.vector_flops == totals.vector_flops);
+    }
+  }
 }
