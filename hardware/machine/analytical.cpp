@@ -75,7 +75,9 @@ class Estimate {
     result.simulated_fraction = 0;
     result.work = counters();
     result.bounds = resource_bounds(work_, traffic_, gpu_, options_.launch);
-    result.clock = clock(result.work, body, memory, gap + duration(ends, gpu_.clock.boost));
+    const GovernedClock governed = clock(result.work, body, memory, gap + duration(ends, gpu_.clock.boost));
+    result.clock = governed.clock;
+    result.power_limit_held = governed.limit_held;
     result.launch = gap + duration(ends, result.clock);
     // A queue of its own beside the memory's: a floor, not work that shares the SMs' time.
     const Seconds running = std::max(overlapped(Seconds(body.cycles / result.clock.count()), memory),
@@ -138,8 +140,8 @@ class Estimate {
     return body;
   }
 
-  Hertz clock(const WorkCounters& work, const Body& body, Seconds memory, Seconds overhead) const {
-    const EnergyBreakdown e = energy_of(work, work_.executed, Seconds(0), gpu_.clock.boost, 0, gpu_);
+  GovernedClock clock(const WorkCounters& work, const Body& body, Seconds memory, Seconds overhead) const {
+    const EnergyBreakdown e = energy_of(work, work_.executed, Seconds(0), gpu_.power.reference, 0, gpu_);
     Activity activity;
     activity.core = e.tensor + e.vector + e.shared + e.l2;
     activity.memory = e.hbm;
@@ -147,7 +149,7 @@ class Estimate {
     activity.memory_time = memory;
     activity.overhead = overhead;
     activity.active_sms = body.active_sms;
-    return governed_clock(gpu_, activity);
+    return govern(gpu_, activity);
   }
 
   static Seconds largest(const ResourceBounds& b) {

@@ -150,21 +150,18 @@ std::vector<UtilisationSample> timeline(const std::vector<CoreSnapshot>& samples
 }
 
 // The governor on what was counted: the clock that this kernel, run back to back, would have.
-Hertz clock_under_power(const GpuSpec& gpu, const WorkCounters& work, const FormatFlops& executed, Seconds body,
-                        Seconds launch, Hertz simulated, double active_sms) {
-  const EnergyBreakdown at_boost = energy_of(work, executed, body, gpu.clock.boost, active_sms, gpu);
+GovernedClock clock_under_power(const GpuSpec& gpu, const WorkCounters& work, const FormatFlops& executed, Seconds body,
+                                Seconds launch, Hertz simulated, double active_sms) {
+  const EnergyBreakdown at_reference = energy_of(work, executed, body, gpu.power.reference, active_sms, gpu);
   Activity activity;
-  activity.core = at_boost.tensor + at_boost.vector + at_boost.shared + at_boost.l2;
-  activity.memory = at_boost.hbm;
+  activity.core = at_reference.tensor + at_reference.vector + at_reference.shared + at_reference.l2;
+  activity.memory = at_reference.hbm;
   activity.memory_time = Seconds((work.hbm_read + work.hbm_written).real() / gpu.hbm.peak().count());
   activity.overhead = launch;
   activity.active_sms = active_sms;
-  // Core cycles such that core and memory together take the simulated time (the inverse of `overlapped`).
-  constexpr double p = 2.5;
-  const double memory = std::min(activity.memory_time.count(), 0.97 * body.count());
-  const double core = std::pow(std::pow(body.count(), p) - std::pow(memory, p), 1 / p);
-  activity.core_cycles = core * simulated.count();
-  return governed_clock(gpu, activity);
+  // Core cycles such that core and memory together take the simulated time.
+  activity.core_cycles = core_part(body, activity.memory_time).count() * simulated.count();
+  return govern(gpu, activity);
 }
 
 }  // namespace
@@ -212,7 +209,9 @@ KernelResult evaluate_cycle(const TileProgram& program, const GpuSpec& rated, co
   const double active = gpu.sm_count * (1 - (out.reason_cycles[static_cast<std::size_t>(CycleReason::idle)] +
                                              out.reason_cycles[static_cast<std::size_t>(CycleReason::launch)]) /
                                                 all);
-  out.clock = clock_under_power(gpu, out.work, executed, body, gap, clock, active);
+  const GovernedClock governed = clock_under_power(gpu, out.work, executed, body, gap, clock, active);
+  out.clock = governed.clock;
+  out.power_limit_held = governed.limit_held;
   const double on_memory = out.reason_cycles[static_cast<std::size_t>(CycleReason::wait_hbm)] / all;
   const Seconds corrected(body.count() * (on_memory + (1 - on_memory) * clock.count() / out.clock.count()));
   // At that clock: memory takes its time whatever the SMs' clock, so waiting for it takes fewer of their cycles.

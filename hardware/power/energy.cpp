@@ -31,7 +31,11 @@ double tensor_pj_per_flop(const PowerSpec& power, NumberFormat format) {
 }  // namespace
 
 double voltage_squared(const GpuSpec& gpu, Hertz clock) {
-  return std::pow(clock / gpu.clock.boost, 2 * gpu.power.voltage_exponent);
+  return std::pow(clock / gpu.power.reference, 2 * gpu.power.voltage_exponent);
+}
+
+Watts active_sm_power(const GpuSpec& gpu, double active_sms, Hertz clock) {
+  return Watts(gpu.power.sm_active_watts * active_sms * voltage_squared(gpu, clock) * (clock / gpu.power.reference));
 }
 
 EnergyBreakdown energy_of(const WorkCounters& work, const FormatFlops& executed, Seconds time, Hertz clock,
@@ -51,8 +55,7 @@ EnergyBreakdown energy_of(const WorkCounters& work, const FormatFlops& executed,
   energy.shared = Joules(core * work.shared_bytes.real() * power.shared_pj_per_byte);
   energy.l2 = Joules(core * (work.l2_read + work.l2_written).real() * power.l2_pj_per_byte);
   energy.hbm = Joules(kPico * (work.hbm_read + work.hbm_written).real() * power.hbm_pj_per_byte);
-  energy.sm = Joules(power.sm_active_watts * active_sms * time.count() * voltage_squared(gpu, clock) *
-                     (clock / gpu.clock.boost));
+  energy.sm = lightcone::energy(active_sm_power(gpu, active_sms, clock), time);
   return energy;
 }
 

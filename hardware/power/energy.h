@@ -16,8 +16,12 @@ namespace lightcone::hardware {
 // Executed tensor-core FLOPs by operand format.
 using FormatFlops = std::array<Flops, kNumberFormats.size()>;
 
-// (V / V at boost)^2 at this SM clock.
+// (V / V at the reference clock)^2 at this SM clock. It goes on rising above the reference: a higher clock needs a
+// higher voltage. Not modelled: the floor and the ceiling of the supply.
 double voltage_squared(const GpuSpec& gpu, Hertz clock);
+
+// What `active_sms` SMs draw for having a CTA, on average, whatever it does.
+Watts active_sm_power(const GpuSpec& gpu, double active_sms, Hertz clock);
 
 // `active_sms`: average number of SMs with a resident CTA during `time`. A format without an energy in the machine file
 // counts as the nearest listed one of its width or wider.

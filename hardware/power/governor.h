@@ -9,7 +9,7 @@
 
 namespace lightcone::hardware {
 
-// One execution of a kernel, as far as power is concerned. Energies at the boost clock's voltage.
+// One execution of a kernel, as far as power is concerned. Energies at the reference clock's voltage.
 struct Activity {
   Joules core;             // dynamic energy on the SM supply: tensor, vector, shared memory, L2
   Joules memory;           // HBM
@@ -19,9 +19,11 @@ struct Activity {
   double active_sms = 0;   // average SMs with a resident CTA
 };
 
-// Core and memory work overlap, but not perfectly: (core^p + memory^p)^(1/p) with p = 2.5. A plain maximum was worse on
-// every measured GPU, sums worse still; fits of single GPUs lie between 2 and 3.
+// Core and memory work overlap, but not perfectly: (core^p + memory^p)^(1/p) with p = 2.5.
 Seconds overlapped(Seconds core, Seconds memory);
+
+// The inverse: the core time that together with this memory time takes `both`; memory counts as 97 % of it at most.
+Seconds core_part(Seconds both, Seconds memory);
 
 // Time of one execution at this clock.
 Seconds time_at(const Activity& activity, Hertz clock);
@@ -29,7 +31,12 @@ Seconds time_at(const Activity& activity, Hertz clock);
 // Average board power while the kernel repeats at this clock.
 Watts power_at(const GpuSpec& gpu, const Activity& activity, Hertz clock);
 
-// Within [minimum, boost]; the minimum when even that exceeds the limit. Exact to 0.01 MHz.
-Hertz governed_clock(const GpuSpec& gpu, const Activity& activity);
+struct GovernedClock {
+  Hertz clock;
+  bool limit_held = true;  // false: more than the limit is drawn even at the minimum clock
+};
+
+// Within [minimum, boost], exact to 0.01 MHz; the minimum when even that exceeds the limit.
+GovernedClock govern(const GpuSpec& gpu, const Activity& activity);
 
 }  // namespace lightcone::hardware

@@ -49,8 +49,10 @@ struct CopyEngineSpec {  // TMA (Hopper on) or, without one, the cp.async path o
   std::uint32_t lines_in_flight = 512;  // bulk-copy requests in flight per SM
 };
 
+inline constexpr std::uint32_t kMostSubPartitions = 8;
+
 struct SmSpec {
-  std::uint32_t sub_partitions = 4;
+  std::uint32_t sub_partitions = 4;  // warps are dealt to them; each has its part of the lanes and issue slots
   TensorRates tensor;
   double fp32_lanes = 128;  // FP32 FMA lanes per SM
   double int_lanes = 64;
@@ -137,7 +139,7 @@ struct LaunchSpec {
   Cycles kernel_end;               // last store visible and completion reported
 };
 
-// Energy at the boost clock's voltage. Dynamic energy scales with voltage squared when the governor lowers the clock.
+// Energy at the reference clock's voltage. Dynamic energy scales with voltage squared when the clock is another.
 struct PowerSpec {
   Watts limit;  // board power limit
   Watts idle;   // clocks up, nothing running
@@ -148,7 +150,8 @@ struct PowerSpec {
   double l2_pj_per_byte = 0;      // L2 slice and crossbar
   double hbm_pj_per_byte = 0;     // whole path beyond L2: controller, PHY, DRAM
   double sm_active_watts = 0;     // per SM with a resident CTA: issue, register file clocks
-  double voltage_exponent = 0.5;  // V/Vboost = (f/fboost)^exponent
+  Hertz reference;                // SM clock at whose voltage all these hold
+  double voltage_exponent = 0.5;  // V/Vreference = (f/freference)^exponent
 };
 
 // Where a value came from; shown by `describe`, carried into every result.

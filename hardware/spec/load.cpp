@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <filesystem>
 #include <utility>
@@ -24,8 +25,16 @@ Bytes bytes(const MessageReader& from, const std::string& field) {
   return Bytes(from.integer(field, {1, std::uint64_t{1} << 50}));
 }
 
+// Rates of one SM, slice or port per clock. Beyond these a simulation would only run out of numbers.
+constexpr RealBounds kRate{1e-3, true, 1e9};
+
+// Address maps and banks are selected by bits.
+void must_be_power_of_two(const MessageReader& from, const std::string& field, std::uint64_t value) {
+  if (!std::has_single_bit(value)) from.fault(field, fmt::format("must be a power of two, got {}", value));
+}
+
 ClockSpec read_clock(const MessageReader& from) {
-  const RealBounds range{0, false, 100};
+  const RealBounds range{0.001, true, 100};
   ClockSpec out{Hertz(from.real("boost_ghz", range) * 1e9), Hertz(from.real("minimum_ghz", range) * 1e9), Hertz(0)};
   if (out.minimum > out.boost) from.fault("minimum_ghz", "must not be above boost_ghz");
   if (from.has("maximum_ghz")) out.maximum = Hertz(from.real("maximum_ghz", range) * 1e9);
@@ -41,7 +50,7 @@ TensorRates read_tensor(const MessageReader& from) {
       rate.fault("name", "is missing: the number format");
       continue;
     }
-    out.flops_per_clock[rate.number_format("name")] = rate.real("flops_per_clock");
+    out.flops_per_clock[rate.number_format("name")] = rate.real("flops_per_clock", kRate);
   }
   if (!from.has("rate")) from.fault("rate", "is missing: at least one number format must have a rate");
   out.latency = clocks(from, "latency_clocks");
@@ -53,7 +62,7 @@ TensorRates read_tensor(const MessageReader& from) {
 CopyEngineSpec read_copy(const MessageReader& from) {
   CopyEngineSpec out;
   out.tma = from.boolean("tma");
-  out.lines_per_clock = from.real("lines_per_clock");
+  out.lines_per_clock = from.real("lines_per_clock", kRate);
   out.extra_latency = clocks(from, "extra_latency_clocks");
   out.lines_in_flight = from.integer32("lines_in_flight", {1, 1u << 20});
   return out;
@@ -62,26 +71,26 @@ CopyEngineSpec read_copy(const MessageReader& from) {
 void read_sm_memory(const MessageReader& from, SmSpec& out) {
   out.shared_memory = bytes(from, "shared_memory_bytes");
   out.shared_memory_per_cta = bytes(from, "shared_memory_per_cta_bytes");
-  out.l1_and_shared = bytes(from, "l1_and_shared_bytes");
+  out.l1_and_shared = Bytes(from.integer("l1_and_shared_bytes", {1, 1u << 24}));
   if (out.shared_memory > out.l1_and_shared)
     from.fault("shared_memory_bytes", "must not be above l1_and_shared_bytes, the array that holds it");
   if (out.shared_memory_per_cta > out.shared_memory)
     from.fault("shared_memory_per_cta_bytes", "must not be above shared_memory_bytes");
-  out.shared_bytes_per_clock = from.real("shared_bytes_per_clock");
+  out.shared_bytes_per_clock = from.real("shared_bytes_per_clock", kRate);
   out.shared_latency = clocks(from, "shared_latency_clocks");
   out.l1_latency = clocks(from, "l1_latency_clocks");
-  out.l1_bytes_per_clock = from.real("l1_bytes_per_clock");
+  out.l1_bytes_per_clock = from.real("l1_bytes_per_clock", kRate);
   out.load_lines_in_flight = from.integer32("load_lines_in_flight", {1, 1u << 20});
 }
 
 SmSpec read_sm(const MessageReader& from) {
   SmSpec out;
-  out.sub_partitions = from.integer32("sub_partitions", {1, 64});
+  out.sub_partitions = from.integer32("sub_partitions", {1, kMostSubPartitions});
   out.tensor = read_tensor(from.child("tensor"));
-  out.fp32_lanes = from.real("fp32_lanes");
-  out.int_lanes = from.real("int_lanes");
-  out.sfu_lanes = from.real("sfu_lanes");
-  out.issue_slots = from.real("issue_slots");
+  out.fp32_lanes = from.real("fp32_lanes", kRate);
+  out.int_lanes = from.real("int_lanes", kRate);
+  out.sfu_lanes = from.real("sfu_lanes", kRate);
+  out.issue_slots = from.real("issue_slots", kRate);
   read_sm_memory(from, out);
   out.registers = from.integer32("registers", {1024, 1u << 24});
   out.max_threads = from.integer32("max_threads", {32, 1u << 16});
@@ -96,18 +105,32 @@ NocSpec read_noc(const MessageReader& from) {
   NocSpec out;
   out.request_latency = clocks(from, "request_latency_clocks");
   out.response_latency = clocks(from, "response_latency_clocks");
-  out.sm_read_bytes_per_clock = from.real("sm_read_bytes_per_clock");
-  out.sm_write_bytes_per_clock = from.real("sm_write_bytes_per_clock");
+  out.sm_read_bytes_per_clock = from.real("sm_read_bytes_per_clock", kRate);
+  out.sm_write_bytes_per_clock = from.real("sm_write_bytes_per_clock", kRate);
   out.far_latency = clocks(from, "far_latency_clocks");
   out.partition_link_bytes_per_clock = from.real("partition_link_bytes_per_clock", kNotNegative);
   return out;
 }
 
+// What the tags can name (hardware/parts): 128-byte lines of four sectors, sixteen ways, so many lines in a slice.
+constexpr std::uint64_t kLineBytes = 128, kSectorBytes = 32, kMostLinesOfSlice = 1u << 18;
+
 void check_l2(const MessageReader& from, const L2Spec& l2) {
+  if (l2.line.count() != kLineBytes)
+    from.fault("line_bytes", fmt::format("must be {}: other lines are not modelled", kLineBytes));
+  if (l2.sector.count() != kSectorBytes)
+    from.fault("sector_bytes", fmt::format("must be {}: other sectors are not modelled", kSectorBytes));
+  const std::uint64_t of_slice = l2.capacity.count() / l2.line.count() / l2.slices;
+  if (of_slice > kMostLinesOfSlice)
+    from.fault("capacity_bytes", fmt::format("must be at most {} x slices = {}", kMostLinesOfSlice * kLineBytes,
+                                             kMostLinesOfSlice * kLineBytes * l2.slices));
+  // Each partition needs a register for lines at home and one for copies, or two slices could wait for each other.
+  if (l2.mshrs_per_slice < l2.partitions)
+    from.fault("mshrs_per_slice", fmt::format("must be at least {}, the number of partitions", l2.partitions));
   if (l2.slices % l2.partitions != 0)
     from.fault("slices", fmt::format("{} slices do not divide into {} partitions", l2.slices, l2.partitions));
-  if (l2.line.count() % l2.sector.count() != 0) from.fault("sector_bytes", "must divide line_bytes");
-  if (l2.interleave.count() % l2.line.count() != 0) from.fault("interleave_bytes", "must be a multiple of line_bytes");
+  if (l2.interleave.count() % l2.line.count() != 0 || !std::has_single_bit(l2.interleave.count() / l2.line.count()))
+    from.fault("interleave_bytes", "must be line_bytes times a power of two");
   const std::uint64_t set = l2.slices * std::uint64_t{l2.ways} * l2.line.count();
   if (l2.capacity.count() % set != 0) {
     const std::uint64_t below = l2.capacity.count() / set * set;
@@ -118,14 +141,14 @@ void check_l2(const MessageReader& from, const L2Spec& l2) {
 
 L2Spec read_l2(const MessageReader& from) {
   L2Spec out;
-  out.capacity = bytes(from, "capacity_bytes");
-  out.partitions = from.integer32("partitions", {1, 64});
+  out.capacity = Bytes(from.integer("capacity_bytes", {1, std::uint64_t{1} << 32}));
+  out.partitions = from.integer32("partitions", {1, 2});
   out.slices = from.integer32("slices", {1, 4096});
-  out.ways = from.integer32("ways", {1, 1024});
+  out.ways = from.integer32("ways", {1, 16});
   out.line = Bytes(from.integer("line_bytes", {16, 4096}));
   out.sector = Bytes(from.integer("sector_bytes", {16, 4096}));
-  out.slice_bytes_per_clock = from.real("slice_bytes_per_clock");
-  out.slice_write_bytes_per_clock = from.real("slice_write_bytes_per_clock");
+  out.slice_bytes_per_clock = from.real("slice_bytes_per_clock", kRate);
+  out.slice_write_bytes_per_clock = from.real("slice_write_bytes_per_clock", kRate);
   out.hit_latency = clocks(from, "hit_latency_clocks");
   out.same_address_atomic = clocks(from, "same_address_atomic_clocks");
   out.mshrs_per_slice = from.integer32("mshrs_per_slice", {1, 1u << 20});
@@ -180,6 +203,33 @@ HbmTiming read_timing(const MessageReader& from, double burst_ns) {
   return out;
 }
 
+void check_banks(const MessageReader& from, const HbmSpec& hbm) {
+  must_be_power_of_two(from, "bank_groups", hbm.bank_groups);
+  must_be_power_of_two(from, "banks_per_group", hbm.banks_per_group);
+  must_be_power_of_two(from, "page_bytes", hbm.page.count());
+  must_be_power_of_two(from, "access_bytes", hbm.access.count());
+  if (hbm.bank_groups * hbm.banks_per_group > 64)
+    from.fault("banks_per_group", "at most 64 banks per pseudo-channel are modelled");
+  if (hbm.access > hbm.page) from.fault("access_bytes", "must not be above page_bytes");
+  constexpr std::uint64_t kMostChannels = 8192;
+  const std::uint64_t channels = std::uint64_t{hbm.stacks} * hbm.channels_per_stack * hbm.pseudo_channels_per_channel;
+  if (channels > kMostChannels)
+    from.fault("channels_per_stack",
+               fmt::format("at most {} pseudo-channels are modelled, got {}", kMostChannels, channels));
+}
+
+void check_memory_clock(const MessageReader& from, const MessageReader& timing, const HbmSpec& hbm) {
+  // The clock is a whole number of picoseconds; far below this, rounding would be felt.
+  constexpr std::uint64_t kLeastClock = 50;
+  if (hbm.timing.tCK.count() < kLeastClock)
+    from.fault("gigabits_per_second_per_pin",
+               fmt::format("makes one of the {} clocks of a burst {} ps; must be at least {} ps", hbm.timing.nBL,
+                           hbm.timing.tCK.count(), kLeastClock));
+  const std::uint64_t round = std::uint64_t{hbm.timing.nREFIpb} * hbm.bank_groups * hbm.banks_per_group;
+  if (hbm.per_bank_refresh && round != 0 && hbm.timing.nRFCpb >= round)
+    timing.fault("rfcpb_ns", "must be below refipb_ns times the number of banks: no time is left for data");
+}
+
 HbmSpec read_hbm(const MessageReader& from) {
   HbmSpec out;
   out.generation = from.text("generation");
@@ -190,15 +240,15 @@ HbmSpec read_hbm(const MessageReader& from) {
   out.gigabits_per_second_per_pin = from.real("gigabits_per_second_per_pin", {0, false, 1000});
   out.bank_groups = from.integer32("bank_groups", {1, 16});
   out.banks_per_group = from.integer32("banks_per_group", {1, 16});
-  if (out.bank_groups * out.banks_per_group > 64)
-    from.fault("banks_per_group", "at most 64 banks per pseudo-channel are modelled");
-  out.page = Bytes(from.integer("page_bytes", {64, 1u << 20}));
+  out.page = Bytes(from.integer("page_bytes", {kLineBytes, 1u << 20}));
   out.access = Bytes(from.integer("access_bytes", {8, 1024}));
-  if (out.page.count() % out.access.count() != 0) from.fault("access_bytes", "must divide page_bytes");
-  const double burst_ns = out.access.real() * 8 / (out.pseudo_channel_bits * out.gigabits_per_second_per_pin);
-  out.timing = read_timing(from.child("timing"), burst_ns);
-  out.queue_depth = from.integer32("queue_depth", {1, 4096});
+  check_banks(from, out);
   out.per_bank_refresh = from.boolean("per_bank_refresh");
+  const double burst_ns = out.access.real() * 8 / (out.pseudo_channel_bits * out.gigabits_per_second_per_pin);
+  const MessageReader timing = from.child("timing");
+  out.timing = read_timing(timing, burst_ns);
+  check_memory_clock(from, timing, out);
+  out.queue_depth = from.integer32("queue_depth", {1, 4096});
   out.controller_latency = to_picoseconds(Seconds(from.real("controller_latency_ns", {0, true, 1e6}) * 1e-9));
   out.capacity = Bytes(from.integer("capacity_bytes_per_stack", {1, std::uint64_t{1} << 44}) * out.stacks);
   return out;
@@ -234,6 +284,7 @@ PowerSpec read_power(const MessageReader& from) {
   out.l2_pj_per_byte = from.real("l2_pj_per_byte", kNotNegative);
   out.hbm_pj_per_byte = from.real("hbm_pj_per_byte", kNotNegative);
   out.sm_active_watts = from.real("sm_active_watts", kNotNegative);
+  out.reference = Hertz(from.real("reference_ghz", {0, false, 100}) * 1e9);
   out.voltage_exponent = from.real("voltage_exponent", {0, true, 10});
   return out;
 }

@@ -67,7 +67,7 @@ std::string spec_hash(const GpuSpec& gpu) {
            gpu.launch.cta_dispatch_cycles, gpu.launch.kernel_start, gpu.launch.kernel_end);
   hash.add(gpu.power.limit, gpu.power.idle, gpu.power.tensor_pj_per_flop, gpu.power.fp32_pj_per_flop,
            gpu.power.sfu_pj_per_op, gpu.power.shared_pj_per_byte, gpu.power.l2_pj_per_byte, gpu.power.hbm_pj_per_byte,
-           gpu.power.sm_active_watts, gpu.power.voltage_exponent);
+           gpu.power.sm_active_watts, gpu.power.reference, gpu.power.voltage_exponent);
   return hash.hex();
 }
 

@@ -50,16 +50,10 @@ void less_launch(hardware::GpuSpec& gpu) {
   scale_down(gpu.launch.kernel_end);
   scale_down(gpu.sm.cta_launch);
 }
-// Energies are given at the boost clock's voltage: they rise with it, so that a given clock costs what it did before.
+// The voltage, and with it power, goes up as the machine's own law says (power.reference).
 void more_clock(hardware::GpuSpec& gpu) {
-  hardware::PowerSpec& power = gpu.power;
-  const double voltage_squared = std::pow(kFaster, 2 * power.voltage_exponent);
-  for (auto& [format, pj] : power.tensor_pj_per_flop) pj *= voltage_squared;
-  for (double* pj : {&power.fp32_pj_per_flop, &power.sfu_pj_per_op, &power.shared_pj_per_byte, &power.l2_pj_per_byte}) {
-    *pj *= voltage_squared;
-  }
-  power.sm_active_watts *= voltage_squared * kFaster;
   gpu.clock.boost = gpu.clock.boost * kFaster;
+  gpu.clock.maximum = gpu.clock.maximum * kFaster;
 }
 void more_power(hardware::GpuSpec& gpu) { gpu.power.limit = gpu.power.limit * kFaster; }
 
@@ -75,7 +69,7 @@ const std::vector<ResourceChange>& resource_changes() {
       {"HBM bandwidth", "HBM data rate + 10 %", more_hbm},
       {"lower memory latency", "crossbar, L2 and HBM controller latency / 1.1", less_latency},
       {"shorter launch", "kernel and CTA start-up and completion / 1.1", less_launch},
-      {"clock", "boost clock + 10 %, same power limit", more_clock},
+      {"clock", "boost and maximum clock + 10 % at the voltage they need, same power limit", more_clock},
       {"power limit", "board power limit + 10 %", more_power},
   };
   return changes;

@@ -55,6 +55,7 @@ Json kernel_json(const KernelRow& row) {
               {"bound_by", r.bound_by()},
               {"top_reason", kCycleReasonNames[static_cast<std::size_t>(r.top_reason())]},
               {"clock_mhz", r.clock.count() * 1e-6},
+              {"power_limit_held", r.power_limit_held},
               {"energy_j", r.energy.total().count()},
               {"hbm_read_bytes", r.work.hbm_read.count()},
               {"hbm_written_bytes", r.work.hbm_written.count()},
@@ -69,6 +70,7 @@ Json totals_json(const RunResult& result) {
               {"energy_j", result.energy.count()},
               {"energy_per_token_j", result.joules_per_token},
               {"mean_power_w", result.mean_power.count()},
+              {"over_power_limit_share_of_time", result.over_power_limit_share()},
               {"mean_clock_mhz", result.mean_clock.count() * 1e-6},
               {"boost_clock_mhz", result.boost_clock.count() * 1e-6}};
 }
@@ -105,6 +107,7 @@ std::string to_json(const RunResult& result) {
   json["provenance"] = {{"evaluator", provenance.evaluator == Evaluator::cycle ? "cycle" : "analytical"},
                         {"simulator", provenance.simulator},
                         {"simulated_fraction", provenance.simulated_fraction},
+                        {"energy", kEnergyCaveat},
                         {"calibrated_parameters", provenance.calibrated},
                         {"assumed_parameters", provenance.assumed}};
   json["operators"] = Json::array();

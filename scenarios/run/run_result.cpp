@@ -15,4 +15,12 @@ Bytes RunResult::memory_used() const {
   return sum;
 }
 
+double RunResult::over_power_limit_share() const {
+  double over = 0;
+  for (const KernelRow& kernel : kernels) {
+    if (!kernel.result.power_limit_held) over += kernel.result.time.count() * static_cast<double>(kernel.launches);
+  }
+  return latency.count() > 0 ? over / latency.count() : 0;
+}
+
 }  // namespace lightcone::scenarios

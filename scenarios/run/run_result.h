@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/base/units.h"
@@ -83,9 +84,12 @@ struct Provenance {
   Evaluator evaluator = Evaluator::cycle;
   std::string simulator;                // version of the evaluators' sources
   double simulated_fraction = 1;        // time-weighted over the kernels
-  std::vector<std::string> calibrated;  // GPU parameters whose source says so
+  std::vector<std::string> calibrated;  // GPU parameters whose source says so, and model_constants.h
   std::vector<std::string> assumed;
 };
+
+// Said wherever energy or power is shown.
+inline constexpr std::string_view kEnergyCaveat = "not validated: no measured energy was compared";
 
 struct RunResult {
   std::string scenario, model, machine, gpu, phase;  // phase: "prefill" or "decode"
@@ -112,6 +116,8 @@ struct RunResult {
   Provenance provenance;
 
   [[nodiscard]] Bytes memory_used() const;
+  // Share of the latency in kernels that draw more than the board's limit even at the minimum clock.
+  [[nodiscard]] double over_power_limit_share() const;
 };
 
 }  // namespace lightcone::scenarios

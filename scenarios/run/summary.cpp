@@ -48,7 +48,7 @@ std::string provenance_text(const Provenance& from) {
                                "steady state",
                                100 * from.simulated_fraction)
                          : "closed-form (analytical) estimate";
-  return text + fmt::format("; {} GPU parameters calibrated, {} assumed", from.calibrated.size(), from.assumed.size());
+  return text + fmt::format("; {} parameters calibrated, {} assumed", from.calibrated.size(), from.assumed.size());
 }
 
 }  // namespace
@@ -92,12 +92,17 @@ std::string summary(const RunResult& result) {
               fmt::format("{:.1f} % of peak matrix FLOP/s at the boost clock", 100 * result.model_flops_utilisation));
   out += line("HBM use", fmt::format("{:.1f} % of peak bandwidth", 100 * result.hbm_utilisation));
   out += line("memory", memory_text(result));
-  out += line("energy", fmt::format("{:.3g} J, {:.3g} J/token, {:.0f} W mean", result.energy.count(),
-                                    result.joules_per_token, result.mean_power.count()));
+  out += line("energy", fmt::format("{:.3g} J, {:.3g} J/token, {:.0f} W mean ({})", result.energy.count(),
+                                    result.joules_per_token, result.mean_power.count(), kEnergyCaveat));
   const bool above = result.mean_clock > result.boost_clock;
   out += line("clock", fmt::format("{:.0f} MHz mean{} {:.0f} MHz boost{}", result.mean_clock.count() * 1e-6,
                                    above ? ", above the" : " of", result.boost_clock.count() * 1e-6,
                                    above ? ": kernels without tensor work run faster" : ""));
+  if (const double over = result.over_power_limit_share(); over > 0) {
+    out += line("power limit", fmt::format("not held: kernels of {:.1f} % of the time draw more even at the minimum "
+                                           "clock; a real board would slow down further",
+                                           100 * over));
+  }
   for (std::size_t i = 0; i < result.bottlenecks.size(); ++i) {
     const Bottleneck& part = result.bottlenecks[i];
     out += line(i == 0 ? "bottlenecks" : "",

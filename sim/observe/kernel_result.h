@@ -68,10 +68,11 @@ enum class Evaluator : std::uint8_t { analytical, cycle };
 struct KernelResult {
   std::string program;  // TileProgram::name
   Evaluator evaluator = Evaluator::analytical;
-  Seconds time;    // launch included: start of this kernel to start of the next
-  Seconds launch;  // of which launch gap, kernel start and end
-  Hertz clock;     // SM clock that the power governor allowed
-  Cycles cycles;   // SM cycles of the kernel body at that clock (cycle evaluator)
+  Seconds time;                  // launch included: start of this kernel to start of the next
+  Seconds launch;                // of which launch gap, kernel start and end
+  Hertz clock;                   // SM clock that the power governor allowed
+  bool power_limit_held = true;  // false: the board's limit is exceeded even at the minimum clock, where `clock` is
+  Cycles cycles;                 // SM cycles of the kernel body at that clock (cycle evaluator)
   ResourceBounds bounds;
   std::array<double, kCycleReasonCount> reason_cycles{};  // SM-cycles; sums to SMs x cycles
   WorkCounters work;

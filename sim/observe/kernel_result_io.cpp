@@ -97,6 +97,7 @@ std::string serialise(const KernelResult& result) {
   message.set_launch_s(result.launch.count());
   message.set_clock_hz(result.clock.count());
   message.set_cycles(result.cycles.count());
+  message.set_over_power_limit(!result.power_limit_held);
   write(result.bounds, *message.mutable_bounds());
   for (const double cycles : result.reason_cycles) message.add_reason_cycles(cycles);
   write(result.work, *message.mutable_work());
@@ -120,6 +121,7 @@ std::optional<KernelResult> parse_kernel_result(std::string_view bytes) {
   result.launch = Seconds(message.launch_s());
   result.clock = Hertz(message.clock_hz());
   result.cycles = Cycles(message.cycles());
+  result.power_limit_held = !message.over_power_limit();
   result.bounds = read(message.bounds());
   std::copy(message.reason_cycles().begin(), message.reason_cycles().end(), result.reason_cycles.begin());
   result.work = read(message.work());

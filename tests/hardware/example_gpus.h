@@ -45,6 +45,7 @@ inline GpuSpec example_h100() {
   gpu.launch.kernel_start = 800_cy;
   gpu.launch.kernel_end = 400_cy;
   gpu.power.limit = Watts(700);
+  gpu.power.reference = gpu.clock.boost;
   gpu.power.idle = Watts(70);
   gpu.power.tensor_pj_per_flop = {{NumberFormat::bf16, 0.55}, {NumberFormat::fp8_e4m3, 0.35}};
   gpu.power.fp32_pj_per_flop = 4;
@@ -80,6 +81,7 @@ inline GpuSpec example_a100() {
   gpu.hbm.timing = scaled(kHbm2Preset.timing, 3.186, kHbm2BitsPerClock);
   gpu.hbm.per_bank_refresh = false;
   gpu.power.limit = Watts(400);
+  gpu.power.reference = gpu.clock.boost;
   gpu.power.idle = Watts(54);
   gpu.power.tensor_pj_per_flop = {{NumberFormat::bf16, 0.7}};
   return gpu;

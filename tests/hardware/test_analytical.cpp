@@ -248,18 +248,56 @@ TEST_CASE("list scheduling of runs equals placing every CTA") {
 TEST_CASE("the governor finds the clock at which power meets the limit") {
   const GpuSpec gpu = example_h100();
   Activity light{Joules(1e-3), Joules(1e-4), 1e6, Seconds(0), Seconds(0), 132};
-  REQUIRE(governed_clock(gpu, light) == gpu.clock.boost);
+  REQUIRE(govern(gpu, light).clock == gpu.clock.boost);
   Activity heavy = light;
   heavy.core = Joules(0.6);
-  const Hertz clock = governed_clock(gpu, heavy);
+  const Hertz clock = govern(gpu, heavy).clock;
+  REQUIRE(govern(gpu, heavy).limit_held);
   REQUIRE(clock < gpu.clock.boost);
   REQUIRE(clock > gpu.clock.minimum);
   REQUIRE(power_at(gpu, heavy, clock).count() == Approx(gpu.power.limit.count()).epsilon(1e-3));
   heavy.core = Joules(1000);
-  REQUIRE(governed_clock(gpu, heavy) == gpu.clock.minimum);
+  REQUIRE(govern(gpu, heavy).clock == gpu.clock.minimum);
+  REQUIRE_FALSE(govern(gpu, heavy).limit_held);
   // Memory time does not stretch with the clock.
   Activity memory{Joules(0), Joules(0), 0, Seconds(1e-3), Seconds(0), 0};
   REQUIRE(time_at(memory, gpu.clock.minimum).count() == Approx(1e-3));
+}
+
+TEST_CASE("a higher boost clock needs a higher voltage: more power, and no gain where power limits") {
+  const GpuSpec gpu = example_h100();
+  GpuSpec faster = gpu;
+  faster.clock.boost = Hertz(1.1 * gpu.clock.boost.count());
+  const double square = std::pow(1.1, 2 * gpu.power.voltage_exponent);
+  REQUIRE(voltage_squared(gpu, gpu.clock.boost) == Approx(1));
+  REQUIRE(voltage_squared(faster, faster.clock.boost) == Approx(square));
+  REQUIRE(voltage_squared(faster, gpu.clock.boost) == Approx(1));
+
+  const TileProgram large = kernels_of(Gemm{8192, 8192, 8192}, gpu).front();
+  const KernelResult limited = evaluate_analytical(large, gpu);
+  REQUIRE(limited.clock < gpu.clock.boost);
+  REQUIRE(evaluate_analytical(large, faster).clock.count() == Approx(limited.clock.count()).epsilon(1e-4));
+
+  const Activity activity{Joules(1e-2), Joules(0), 1e6, Seconds(0), Seconds(0), 0};
+  const double dynamic = power_at(gpu, activity, gpu.clock.boost).count() - gpu.power.idle.count();
+  const double raised = power_at(faster, activity, faster.clock.boost).count() - gpu.power.idle.count();
+  REQUIRE(raised == Approx(1.1 * square * dynamic));
+  GpuSpec unlimited = gpu, unlimited_faster = faster;
+  unlimited.power.limit = unlimited_faster.power.limit = Watts(1e6);
+  const KernelResult before = evaluate_analytical(large, unlimited),
+                     after = evaluate_analytical(large, unlimited_faster);
+  REQUIRE(after.time < before.time);
+  REQUIRE(after.energy.tensor.count() == Approx(square * before.energy.tensor.count()));
+}
+
+TEST_CASE("a power limit that cannot be held is said") {
+  GpuSpec gpu = example_h100();
+  const TileProgram large = kernels_of(Gemm{8192, 8192, 8192}, gpu).front();
+  REQUIRE(evaluate_analytical(large, gpu).power_limit_held);
+  gpu.power.limit = Watts(gpu.power.idle.count() + 5);
+  const KernelResult over = evaluate_analytical(large, gpu);
+  REQUIRE_FALSE(over.power_limit_held);
+  REQUIRE(over.clock == gpu.clock.minimum);
 }
 
 TEST_CASE("core and memory time overlap between a maximum and a sum") {

@@ -47,6 +47,7 @@ inline GpuSpec hopper_like() {
   g.launch.kernel_start = Cycles(500);
   g.launch.kernel_end = Cycles(300);
   g.power.limit = Watts(700);
+  g.power.reference = g.clock.boost;
   g.power.idle = Watts(70);
   g.power.tensor_pj_per_flop = {{NumberFormat::bf16, 0.6}};
   g.power.fp32_pj_per_flop = 5;

@@ -13,6 +13,7 @@ inline KernelResult distinct_result(double seed = 1) {
   r.time = Seconds(seed * 1e-3);
   r.launch = Seconds(2e-6);
   r.clock = Hertz(1.4e9);
+  r.power_limit_held = false;
   r.cycles = Cycles(1400000);
   r.bounds = {Seconds(1e-4), Seconds(2e-4), Seconds(3e-4), Seconds(4e-4),
               Seconds(5e-4), Seconds(6e-4), Seconds(7e-4), Seconds(8e-6)};

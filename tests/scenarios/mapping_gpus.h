@@ -13,6 +13,7 @@ inline hardware::GpuSpec test_gpu(hardware::TensorCoreGeneration generation, std
   gpu.name = "test_gpu";
   gpu.sm_count = sms;
   gpu.clock = {Hertz(1.5e9), Hertz(5e8)};
+  gpu.power.reference = gpu.clock.boost;
   gpu.sm.tensor.generation = generation;
   gpu.sm.tensor.flops_per_clock = {{NumberFormat::bf16, flops_per_clock},
                                    {NumberFormat::fp16, flops_per_clock},

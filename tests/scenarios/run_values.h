@@ -11,6 +11,7 @@ inline hardware::GpuSpec small_gpu() {
   gpu.name = "test_gpu";
   gpu.sm_count = 10;
   gpu.clock = {Hertz(1e9), Hertz(2e8)};
+  gpu.power.reference = gpu.clock.boost;
   gpu.sm.tensor.flops_per_clock[NumberFormat::bf16] = 1000;  // peak: 1000 x 10 x 1 GHz = 10 TFLOP/s
   gpu.hbm.stacks = 1;
   gpu.hbm.channels_per_stack = 10;

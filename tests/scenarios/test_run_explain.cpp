@@ -93,6 +93,20 @@ TEST_CASE("a run of other kernels than the scenario maps to now is refused") {
   REQUIRE_THROWS_AS(explain(x.e.input, x.e.mapped, x.result, closed_form), ConfigError);
 }
 
+TEST_CASE("a higher clock moves the maximum with it and keeps the law of the voltage") {
+  hardware::GpuSpec gpu = test::small_gpu();
+  gpu.clock.maximum = Hertz(1.2e9);
+  const auto& changes = resource_changes();
+  const auto clock = std::find_if(changes.begin(), changes.end(), [](const auto& c) { return c.name == "clock"; });
+  REQUIRE(clock != changes.end());
+  hardware::GpuSpec after = gpu;
+  clock->apply(after);
+  REQUIRE(after.clock.boost.count() == Approx(1.1e9));
+  REQUIRE(after.clock.maximum.count() == Approx(1.32e9));
+  REQUIRE(after.power.reference == gpu.power.reference);
+  REQUIRE(after.power.tensor_pj_per_flop == gpu.power.tensor_pj_per_flop);
+}
+
 TEST_CASE("every resource change changes the GPU, and only for the better") {
   hardware::GpuSpec gpu = test::small_gpu();
   gpu.noc.request_latency = Cycles(100);

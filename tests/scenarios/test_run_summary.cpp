@@ -28,8 +28,8 @@ TEST_CASE("totals of a pass follow from its operators and repeats") {
   REQUIRE(r.mean_clock.count() == Approx(8e8));
   REQUIRE(r.memory.front().name == "weights");  // largest first
   REQUIRE(r.provenance.simulated_fraction == Approx(0.5));
-  REQUIRE(r.provenance.calibrated == std::vector<std::string>{"launch.graph_kernel"});
-  REQUIRE(r.provenance.assumed == std::vector<std::string>{"l2.ways"});
+  REQUIRE(r.provenance.calibrated.front() == "launch.graph_kernel");
+  REQUIRE(r.provenance.assumed.front() == "l2.ways");
 }
 
 TEST_CASE("the reasons of an operator sum to its time, launch gaps included") {
@@ -181,6 +181,22 @@ TEST_CASE("JSON holds the totals and every operator, with units in the keys") {
   REQUIRE(json["memory"]["owners"][0]["name"] == "weights");
   REQUIRE(json["expected_error"] == "unvalidated");
   REQUIRE(json["kernels"][1]["launches"] == 8);
+}
+
+TEST_CASE("energy is marked as not validated, and a power limit that is not held is said") {
+  test::Example e = test::example();
+  const RunResult held = test::summarised(e);
+  REQUIRE(summary(held).find("W mean (not validated: no measured energy was compared)") != std::string::npos);
+  REQUIRE(summary(held).find("power limit") == std::string::npos);
+  REQUIRE(nlohmann::json::parse(to_json(held))["provenance"]["energy"] == std::string(kEnergyCaveat));
+  for (EvaluatedKernel& kernel : e.kernels) kernel.result.power_limit_held = kernel.result.program != "norm_bb";
+  const RunResult over = test::summarised(e);  // the norm: 4 x 20 of 580 us
+  REQUIRE(over.over_power_limit_share() == Approx(80.0 / 580));
+  REQUIRE(summary(over).find("power limit     not held: kernels of 13.8 % of the time") != std::string::npos);
+  const auto json = nlohmann::json::parse(to_json(over));
+  REQUIRE(json["totals"]["over_power_limit_share_of_time"].get<double>() == Approx(80.0 / 580));
+  REQUIRE(json["kernels"][0]["power_limit_held"] == true);
+  REQUIRE(json["kernels"][1]["power_limit_held"] == false);
 }
 
 TEST_CASE("the summary says what the issue of the run is, in a few lines") {
