@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "sim/base/error.h"
+
 namespace lightcone::hardware {
 
 namespace {
@@ -64,7 +66,7 @@ GpuCore::GpuCore(const TileProgram& program, const GpuSpec& gpu, const EvaluateO
       scheduler_(program, slots_, !options.exact, options.sampling_tolerance, kTripsPerRound * memory_trip(gpu)),
       l2_(shrunk(gpu.l2, scheduler_.played_share()), crossbar_, wheel_, *this),
       next_round_(std::min<std::uint64_t>(slots_, scheduler_.total())) {
-  LIGHTCONE_ASSERT(resident_ > 0 && resident_ <= 64);
+  LIGHTCONE_ASSERT(resident_ > 0);
   place_tensors();
   const SmSurroundings surroundings{gpu_, program_,   tensor_base_, wheel_,    crossbar_,
                                     l2_,  scheduler_, counters_,    dispatch_, stores_under_way_};
@@ -84,6 +86,11 @@ void GpuCore::place_tensors() {
       warm.push_back(WarmRange{next / 128, (bytes + 127) / 128, share, {}});
     }
     next += (bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+  }
+  if (next / 128 / gpu_.l2.slices >= L2Cache::kMostLines) {
+    throw ConfigError(program_.name + ": its tensors take " + std::to_string(next) + " bytes, more than the " +
+                      std::to_string(std::uint64_t{L2Cache::kMostLines} * 128 * gpu_.l2.slices) + " that the tags of " +
+                      std::to_string(gpu_.l2.slices) + " L2 slices tell apart");
   }
   l2_.start_with(std::move(warm), (1 - share) * written_share(program_, gpu_.l2));
 }

@@ -8,9 +8,10 @@ namespace lightcone::hardware {
 
 namespace {
 // Line numbers inside a slice: homes below, copies of the other partition's lines above, old contents at the top of
-// the homes' range (no tensor reaches that far: it would not fit the memory).
-constexpr std::uint32_t kCopyBit = 1u << 23;
-constexpr std::uint32_t kOldLines = kCopyBit - (1u << 18);
+// the homes' range, where no tensor may reach.
+constexpr std::uint32_t kCopyBit = L2Cache::kMostLines + L2Cache::kMostOldLines;
+constexpr std::uint32_t kOldLines = L2Cache::kMostLines;
+static_assert(kCopyBit == 1u << 23 && 2 * kCopyBit - 1 >= TagStore::kMaxLine);
 
 constexpr double sector_bytes(std::uint8_t sectors) { return kSectorBytes[sectors & 0xf]; }
 
@@ -97,7 +98,7 @@ void L2Cache::read(engine::Cycle now, std::uint32_t slice, const Asker& asker) {
     return;
   }
   MissRegisters& registers = home ? s.home : s.copies;
-  if (under_way != kNone || registers.taken >= spec_.mshrs_per_slice / 2) {
+  if (under_way != kNone || registers.taken >= limit(home)) {
     registers.blocked.push_back(asker);  // asked again when a register becomes free
     return;
   }
@@ -161,8 +162,7 @@ void L2Cache::on_fill(engine::Cycle now, std::uint32_t slice, std::uint32_t inde
     i = asker.next;
   }
   // Those that found no miss register, or the line half fetched, ask again now, in order.
-  for (std::size_t again = registers.blocked.size(); again > 0 && registers.taken < spec_.mshrs_per_slice / 2;
-       --again) {
+  for (std::size_t again = registers.blocked.size(); again > 0 && registers.taken < limit(!copy); --again) {
     const Asker asker = registers.blocked.front();
     registers.blocked.pop_front();
     read(now, slice, asker);

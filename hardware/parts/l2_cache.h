@@ -50,6 +50,9 @@ struct L2Stats {
 
 class L2Cache {
  public:
+  // What the tags of a slice can tell apart: lines of the kernel's tensors, and lines that were there before.
+  static constexpr std::uint32_t kMostOldLines = 1u << 18, kMostLines = (1u << 23) - kMostOldLines;
+
   L2Cache(const L2Spec& spec, Crossbar& crossbar, CoreWheel& wheel, MemoryPort& memory);
 
   // Old contents: warm ranges are served as hits on first touch; the rest of the cache holds lines of earlier kernels,
@@ -82,8 +85,8 @@ class L2Cache {
     std::uint32_t fetch = kNone;
     std::uint32_t next = kNone;  // asker waiting for the same line
   };
-  // Half of a slice's miss registers are for lines whose home it is, half for copies: were they shared, two slices
-  // could fill theirs with requests to each other and wait for ever.
+  // With two partitions, half of a slice's miss registers are for lines whose home it is, half for copies: were they
+  // shared, two slices could fill theirs with requests to each other and wait for ever.
   struct MissRegisters {
     std::uint32_t taken = 0;
     std::deque<Asker> blocked;  // that found none free
@@ -102,6 +105,10 @@ class L2Cache {
     std::uint32_t last_asker = kNone;
   };
 
+  [[nodiscard]] std::uint32_t limit(bool home) const {
+    const std::uint32_t copies = spec_.partitions > 1 ? spec_.mshrs_per_slice / 2 : 0;
+    return home ? spec_.mshrs_per_slice - copies : copies;
+  }
   void read(engine::Cycle now, std::uint32_t slice, const Asker& asker);
   void start_fetch(engine::Cycle now, std::uint32_t slice, const Asker& asker, std::uint8_t missing);
   void wait_for(Fetch& fetch, const Asker& asker);

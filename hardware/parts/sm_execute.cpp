@@ -21,9 +21,9 @@ std::uint32_t counter_index(const RoleState& role, std::uint32_t base, Var var, 
 // `cycles` of a unit of the whole SM, done by the sub-partitions that the role's warps live on.
 template <class Servers>
 double StreamingMultiprocessor::serve(Servers& servers, const RoleState& role, double now, double cycles) {
-  const double share = cycles * 4 / role.partition_count;
+  const double share = cycles * spec_.sub_partitions / role.partition_count;
   double end = now;
-  for (std::size_t s = 0; s < servers.size(); ++s) {
+  for (std::size_t s = 0; s < spec_.sub_partitions; ++s) {
     if ((role.partitions & (1u << s)) != 0) end = std::max(end, servers[s].serve(now, share));
   }
   return end;
@@ -32,8 +32,8 @@ double StreamingMultiprocessor::serve(Servers& servers, const RoleState& role, d
 // The role's part of the servers stands still for that long, without doing anything.
 template <class Servers>
 void StreamingMultiprocessor::hold(Servers& servers, const RoleState& role, double now, double cycles) {
-  const double share = cycles * 4 / role.partition_count;
-  for (std::size_t s = 0; s < servers.size(); ++s) {
+  const double share = cycles * spec_.sub_partitions / role.partition_count;
+  for (std::size_t s = 0; s < spec_.sub_partitions; ++s) {
     if ((role.partitions & (1u << s)) != 0) servers[s].hold_until(std::max(servers[s].free_at(), now) + share);
   }
 }

@@ -111,7 +111,8 @@ void StreamingMultiprocessor::send_line(engine::Cycle now, Queue& queue, Transfe
     leaves = std::max(leaves, request_port_.serve(time, segments / spec_.copy.lines_per_clock));
   }
   if (t.through_l1 && (l1_.touch(static_cast<std::uint32_t>(line) & (TagStore::kMaxLine >> 1)) & sectors) == sectors) {
-    t.done = std::max(t.done, leaves);
+    const double read = l1_data_.serve(time, static_cast<double>(bytes) / spec_.l1_bytes_per_clock);
+    t.done = std::max({t.done, leaves, read + spec_.l1_latency.real()});
     return;
   }
   const AddressInterleave::Place home = gpu_.l2.home(line);
@@ -140,7 +141,10 @@ void StreamingMultiprocessor::on_data(engine::Cycle now, const LineRequest& r) {
   double end = static_cast<double>(now);
   if (!r.write)
     end = read_port_.serve(end, static_cast<double>(r.bytes()) * r.copies / gpu_.gpu.noc.sm_read_bytes_per_clock);
-  if (t.through_l1) l1_.install(static_cast<std::uint32_t>(r.line) & (TagStore::kMaxLine >> 1), r.sectors, false);
+  if (t.through_l1) {
+    l1_.install(static_cast<std::uint32_t>(r.line) & (TagStore::kMaxLine >> 1), r.sectors, false);
+    end = std::max(end, l1_data_.serve(static_cast<double>(now), r.bytes() / spec_.l1_bytes_per_clock));
+  }
   t.done = std::max(t.done, end);
   t.source = std::max(t.source, r.source);
   Queue& queue = queue_of(t);

@@ -26,11 +26,11 @@ std::vector<std::uint32_t> match_loops(const Role& role) {
   return end;
 }
 
-// Sub-partitions that warps first .. first + count - 1 live on: warp w on partition w mod 4.
-std::uint8_t partition_mask(std::uint32_t first, std::uint32_t count) {
+// Sub-partitions that warps first .. first + count - 1 live on: warp w on partition w mod `partitions`.
+std::uint8_t partition_mask(std::uint32_t first, std::uint32_t count, std::uint32_t partitions) {
   std::uint8_t mask = 0;
-  for (std::uint32_t w = first; w < first + std::min(count, 4u); ++w)
-    mask = static_cast<std::uint8_t>(mask | (1u << (w % 4)));
+  for (std::uint32_t w = first; w < first + std::min(count, partitions); ++w)
+    mask = static_cast<std::uint8_t>(mask | (1u << (w % partitions)));
   return mask;
 }
 
@@ -66,6 +66,7 @@ StreamingMultiprocessor::StreamingMultiprocessor(std::uint16_t index, std::uint3
       gpu_(surroundings),
       spec_(surroundings.gpu.sm),
       l1_(l1_sets(spec_, surroundings.program, resident), 4) {
+  LIGHTCONE_ASSERT(spec_.sub_partitions >= 1 && spec_.sub_partitions <= kMostSubPartitions);
   bulk_.limit = spec_.copy.lines_in_flight;
   loads_.limit = spec_.load_lines_in_flight;
   stores_.limit = spec_.load_lines_in_flight;
@@ -111,7 +112,7 @@ void StreamingMultiprocessor::on_cta_start(engine::Cycle now, std::uint32_t slot
   for (std::uint32_t r = 0; r < c.roles.size(); ++r) {
     RoleState& role = cta.roles[r];
     role.number = r;
-    role.partitions = partition_mask(first_warp, c.roles[r].warps);
+    role.partitions = partition_mask(first_warp, c.roles[r].warps, spec_.sub_partitions);
     role.partition_count = static_cast<std::uint32_t>(std::popcount(role.partitions));
     first_warp += c.roles[r].warps;
     role.acquired.assign(c.pipes.size(), 0);
@@ -232,9 +233,9 @@ void StreamingMultiprocessor::wake_waiting(engine::Cycle now, ResidentCta& cta, 
 
 void StreamingMultiprocessor::account(engine::Cycle now) {
   const auto time = static_cast<double>(now);
-  const auto latest = [](const std::array<Server, 4>& servers) {
+  const auto latest = [this](const Partitions& servers) {
     double free = 0;
-    for (const Server& s : servers) free = std::max(free, s.free_at());
+    for (std::size_t s = 0; s < spec_.sub_partitions; ++s) free = std::max(free, servers[s].free_at());
     return free;
   };
   accounting_.take(latest(tensor_), time, CycleReason::tensor);
@@ -247,7 +248,7 @@ void StreamingMultiprocessor::account(engine::Cycle now) {
         gpu_.scheduler.completed() == 0 && gpu_.scheduler.remaining() > 0 ? CycleReason::launch : CycleReason::idle);
     return;
   }
-  accounting_.take(request_port_.free_at(), time, CycleReason::l1);
+  accounting_.take(std::max(request_port_.free_at(), l1_data_.free_at()), time, CycleReason::l1);
   bool data = false, stores = false, started = false;
   for (const auto& cta : slots_) {
     for (const RoleState& role : cta->roles) {
@@ -268,10 +269,10 @@ void StreamingMultiprocessor::account(engine::Cycle now) {
 }
 
 StreamingMultiprocessor::BusyCycles StreamingMultiprocessor::busy() const {
-  const auto mean = [](const std::array<Server, 4>& servers) {
+  const auto mean = [this](const Partitions& servers) {
     double sum = 0;
     for (const Server& s : servers) sum += s.busy_cycles();
-    return sum / 4;
+    return sum / spec_.sub_partitions;
   };
   return {mean(tensor_), std::max(mean(fp32_), mean(issue_)), mean(sfu_), shared_.busy_cycles()};
 }

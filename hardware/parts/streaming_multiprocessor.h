@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A streaming multiprocessor: resident CTAs whose roles play their programs on four sub-partitions (issue slot, tensor
+// A streaming multiprocessor: resident CTAs whose roles play their programs on its sub-partitions (issue slot, tensor
 // core, FP32, INT and SFU lanes), shared memory with its barriers, the copy engine (TMA or cp.async), the load/store
 // unit with an L1, and one port into the crossbar.
 //
@@ -139,7 +139,7 @@ class StreamingMultiprocessor {
   template <class Servers>
   double serve(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
   template <class Servers>
-  static void hold(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
+  void hold(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
   void account(engine::Cycle now);
 
   const std::uint16_t index_;
@@ -151,8 +151,10 @@ class StreamingMultiprocessor {
   Pool<Transfer> transfers_;
   Queue bulk_, loads_, stores_;
   TagStore l1_;
-  std::array<Server, 4> tensor_, fp32_, int_, sfu_, issue_;
+  using Partitions = std::array<Server, kMostSubPartitions>;  // those beyond sub_partitions have no work
+  Partitions tensor_, fp32_, int_, sfu_, issue_;
   Server shared_, request_port_, read_port_, write_port_;
+  Server l1_data_;  // the L1's data path, taken by every byte that a plain load brings to the registers
   SmWork work_;
   SmAccounting accounting_;
 };

@@ -2,37 +2,23 @@
 // Every parameter of a machine, found by reflection: it can be overridden by its path, and it counts in the identity
 // under which kernel results are kept.
 #include <cmath>
-#include <memory>
 #include <string>
 
-#include <google/protobuf/message.h>
-
 #include "catch.h"
+#include "hardware/catalog_machine.h"
 #include "hardware/spec/load.h"
 #include "hardware/spec/spec_hash.h"
-#include "sim/base/resources.h"
-#include "sim/base/textproto_overlay.h"
 #include "sim/base/textproto_path.h"
 
 using namespace lightcone;
 using namespace lightcone::hardware;
+using namespace lightcone::hardware::testing;
 
 namespace {
 
-class H100 {
+class H100 : public CatalogMachine {
  public:
-  H100() {
-    locations_ =
-        load_over_base(find_catalog_file("machine", kMachineCatalog, "h100_sxm"), *message_, find_machine_base);
-  }
-  void set(const std::string& path, const std::string& value) { apply_set(*message_, locations_, path + "=" + value); }
-  [[nodiscard]] std::string get(const std::string& path) const { return get_by_path(*message_, path); }
-  [[nodiscard]] GpuSpec gpu() const { return to_machine_spec(*message_, locations_).gpu; }
-  [[nodiscard]] const google::protobuf::Message& message() const { return *message_; }
-
- private:
-  std::unique_ptr<google::protobuf::Message> message_ = new_machine_message();
-  FieldLocations locations_;
+  H100() : CatalogMachine("h100_sxm") {}
 };
 
 // A value that a number of the machine file can be changed to; empty for what is not a number or flag.
@@ -40,7 +26,7 @@ std::string another(const std::string& value) {
   if (value == "true") return "false";
   if (value == "false") return "true";
   if (value == "WGMMA") return "MMA_SYNC";
-  if (value.empty() || value.find_first_not_of("0123456789.e+-") != std::string::npos) return {};
+  if (!is_number(value)) return {};
   if (value.find('.') != std::string::npos) return std::to_string(std::stod(value) / 2);
   return std::to_string(std::stoull(value) * 2);
 }
@@ -63,9 +49,7 @@ TEST_CASE("each number of a machine can be set by its path and changes the spec 
   const std::string before = spec_hash(H100().gpu());
   int changed = 0;
   int forbidden = 0;
-  for (std::string path : all_paths(H100().message().GetDescriptor())) {
-    if (path.rfind("gpu.", 0) != 0 || path.find("source[]") != std::string::npos) continue;
-    if (const auto at = path.find("[]"); at != std::string::npos) path.replace(at, 2, "[bf16]");
+  for (const std::string& path : H100().parameters()) {
     H100 machine;
     const std::string fresh = another(machine.get(path));
     if (fresh.empty()) continue;
