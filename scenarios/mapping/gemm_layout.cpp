@@ -21,9 +21,9 @@ constexpr std::uint64_t kPartialBytes = 4;  // fp32 partial sums
 constexpr double kDequantiseInt = 0.5, kDequantiseFp32 = 0.75;
 
 // Outer lanes of an FFMA kernel: instructions per multiply-add grow as register tiles shrink, because operands come
-// from shared memory in 16-byte loads: (mr + nr) / 4 loads and 1.7 other instructions per mr x nr FFMA (fitted to
-// NeuSight's fp32 measurements on A100 and H100).
-double ffma_efficiency(double mr, double nr) { return mr * nr / (mr * nr + (mr + nr) / 4 + 1.7); }
+// from shared memory in 16-byte loads: (mr + nr) / 4 loads and some other instructions per mr x nr FFMA.
+constexpr double kFfmaOverhead = 1.7;  // fitted to NeuSight's fp32 measurements on A100 and H100
+double ffma_efficiency(double mr, double nr) { return mr * nr / (mr * nr + (mr + nr) / 4 + kFfmaOverhead); }
 
 MatrixView operand_view(std::uint32_t tensor, const GemmOperand& operand, std::uint64_t rows, std::uint64_t k) {
   MatrixView view;

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "scenarios/run/model_constants.h"
 #include "scenarios/run/operator_format.h"
 #include "scenarios/run/run_pass.h"
 
@@ -136,6 +137,10 @@ Provenance provenance_of(const PassInput& input, const RunResult& result) {
   for (const hardware::ParameterSource& source : input.gpu.sources) {
     if (source.source.rfind("calibrated", 0) == 0) provenance.calibrated.push_back(source.path);
     if (source.source.rfind("assumed", 0) == 0) provenance.assumed.push_back(source.path);
+  }
+  for (const ModelConstant& constant : model_constants()) {
+    const bool calibrated = constant.source.rfind("calibrated", 0) == 0;
+    (calibrated ? provenance.calibrated : provenance.assumed).push_back(shown(constant));
   }
   return provenance;
 }
