@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -133,9 +134,10 @@ std::vector<TileProgram> telling_kernels(const GpuSpec& gpu) {
   };
   if (gpu.sm.tensor.has(NumberFormat::fp8_e4m3)) {  // atomics on one address
     operators.push_back(
-        Elementwise{ElementwiseKind::quantize, 60000, NumberFormat::bf16, NumberFormat::fp8_e4m3, 256, true});
+        Elementwise{ElementwiseKind::quantize, 61440, NumberFormat::bf16, NumberFormat::fp8_e4m3, 256, true});
   }
   std::vector<TileProgram> kernels = kernels_of(operators, gpu);
+  if (gpu.sm.shared_memory_per_cta > 64_KiB) REQUIRE(kernels.size() >= operators.size());
   kernels.push_back(cached_read(gpu, 40));
   kernels.push_back(pointer_chase(400, 4096 + 256, 2));
   kernels.push_back(short_ctas(gpu, 32, 3, true));
@@ -146,26 +148,34 @@ std::vector<TileProgram> telling_kernels(const GpuSpec& gpu) {
 // What governs the clock shows only where a kernel would draw more than the limit, what a stream costs only in one.
 struct Setting {
   std::string limit_watts = "100000";
+  std::string shared_memory_per_cta;  // of small CTAs, so that their number follows the SM's shared memory
   LaunchMode launch = LaunchMode::graph;
 };
 Setting setting_for(const std::string& path) {
   Setting setting;
   if (path == "gpu.clock.minimum_ghz" || path == "gpu.power.limit_watts") setting.limit_watts = "80";
   if (path == "gpu.launch.stream_kernel_us") setting.launch = LaunchMode::stream;
+  if (path == "gpu.sm.shared_memory_bytes") setting.shared_memory_per_cta = "32768";
   return setting;
+}
+
+CatalogMachine small(const std::string& name, const Setting& setting) {
+  CatalogMachine machine = small(name);
+  machine.set("gpu.power.limit_watts", setting.limit_watts);
+  const std::string& per_cta = setting.shared_memory_per_cta;
+  if (!per_cta.empty()) machine.set("gpu.sm.shared_memory_per_cta_bytes", per_cta);
+  return machine;
 }
 
 // Whether some other value of the parameter changes what the machine says of some kernel.
 bool matters(const std::string& name, const std::string& path) {
   const Setting setting = setting_for(path);
-  CatalogMachine base = small(name);
-  base.set("gpu.power.limit_watts", setting.limit_watts);
+  const CatalogMachine base = small(name, setting);
   const GpuSpec gpu = base.gpu();
   const std::string value = base.get(path);
   std::vector<GpuSpec> others;
   const auto add = [&](const std::string& other) {
-    CatalogMachine machine = small(name);
-    machine.set("gpu.power.limit_watts", setting.limit_watts);
+    CatalogMachine machine = small(name, setting);
     try {
       machine.set(path, other);
       others.push_back(machine.gpu());
@@ -174,7 +184,7 @@ bool matters(const std::string& name, const std::string& path) {
   };
   if (value == "true" || value == "false") add(value == "true" ? "false" : "true");
   if (value == "0") add("1");
-  for (const double factor : {1.0 / 4, 4.0, 1.0 / 16, 16.0, 1.0 / 64}) {
+  for (const double factor : {0.5, 4.0, 1.0 / 16, 2.0, 1.0 / 64}) {
     if (is_number(value)) add(changed(value, factor));
   }
   for (const TileProgram& kernel : telling_kernels(gpu)) {
@@ -235,16 +245,61 @@ TEST_CASE("any value of an A100's numbers simulates or is refused in words") {
   check_values("a100_sxm_80gb", {0, 1.0 / 3, 2});
 }
 
-TEST_CASE("no number of a machine is dead: changing it changes the time or the energy of some kernel") {
+namespace {
+
+// Changing the parameter changes the time or the energy of some kernel; all whose path begins so.
+void check_none_dead(const std::string& beginning) {
   const std::map<std::string, std::string> exceptions{
       {"gpu.hbm.capacity_bytes_per_stack", "decides whether a model fits, not how fast it runs"},
       {"gpu.launch.eager_framework_us",
        "time of the host's framework; added outside the machine, to measured rows only"},
+      {"gpu.l2.line_bytes", "has one value that is modelled"},
+      {"gpu.l2.sector_bytes", "has one value that is modelled"},
   };
   for (const std::string& path : CatalogMachine("h100_sxm").parameters()) {
     const std::string value = CatalogMachine("h100_sxm").get(path);
+    if (path.rfind(beginning, 0) != 0) continue;
     if (!is_number(value) && value != "true" && value != "false") continue;
     INFO(path);
     CHECK((matters("h100_sxm", path) || matters("a100_sxm_80gb", path)) != (exceptions.count(path) > 0));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("no number of the SM is dead") { check_none_dead("gpu.sm"); }
+TEST_CASE("no number of the memory is dead") { check_none_dead("gpu.hbm"); }
+TEST_CASE("no number of the caches is dead") {
+  check_none_dead("gpu.noc");
+  check_none_dead("gpu.l2");
+}
+TEST_CASE("no number of clock, launch and power is dead") {
+  check_none_dead("gpu.clock");
+  check_none_dead("gpu.launch");
+  check_none_dead("gpu.power");
+}
+
+TEST_CASE("values that the parts cannot play are refused at their line, with what is allowed") {
+  const std::map<std::string, std::pair<std::string, std::string>> refused{
+      {"gpu.hbm.bank_groups", {"3", "power of two"}},   {"gpu.hbm.banks_per_group", {"5", "power of two"}},
+      {"gpu.hbm.page_bytes", {"1536", "power of two"}}, {"gpu.hbm.access_bytes", {"48", "power of two"}},
+      {"gpu.l2.line_bytes", {"64", "must be 128"}},     {"gpu.l2.sector_bytes", {"64", "must be 32"}},
+      {"gpu.l2.partitions", {"4", "from 1 to 2"}},      {"gpu.l2.interleave_bytes", {"384", "times a power of two"}},
+      {"gpu.l2.mshrs_per_slice", {"1", "at least 2"}},  {"gpu.l2.ways", {"32", "from 1 to 16"}},
+      {"gpu.sm.sub_partitions", {"9", "from 1 to 8"}},
+  };
+  for (const auto& [path, what] : refused) {
+    CatalogMachine machine("h100_sxm");
+    CAPTURE(path, what.first);
+    try {
+      machine.set(path, what.first);
+      static_cast<void>(machine.gpu());
+      FAIL_CHECK("accepted");
+    } catch (const ConfigError& error) {
+      const auto& faults = error.diagnostics();
+      CHECK(std::any_of(faults.begin(), faults.end(), [&, &path = path, &what = what](const Diagnostic& fault) {
+        return fault.field == path && fault.message.find(what.second) != std::string::npos;
+      }));
+    }
   }
 }
