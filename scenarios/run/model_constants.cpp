@@ -17,7 +17,7 @@ const std::vector<ModelConstant>& model_constants() {
       {"hardware/machine/hbm_device.cpp", "kInterleave", "256", "assumed: NVIDIA does not publish its address map"},
       {"hardware/parts/hbm_channel.h", "kRefreshBatch", "2", "assumed: JEDEC allows up to 8 postponed refreshes"},
       {"hardware/parts/hbm_channel.h", "kOvertakeDepths", "8", "assumed: policy of the memory controller"},
-      {"hardware/parts/hbm_channel.h", "kWriteDepths", "2", "assumed: policy of the memory controller"},
+      {"hardware/parts/hbm_channel.h", "kWriteLines", "128", "assumed: dirty lines that the L2 holds back"},
       {"scenarios/mapping/gemm_layout.cpp", "kFfmaOverhead", "1.7",
        "calibrated: NeuSight's fp32 GEMMs on A100 and H100; instructions beside operand loads per register tile"},
       {"scenarios/mapping/attention_layout.cpp", "kSetUpCycles", "1500",
