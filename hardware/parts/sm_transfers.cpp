@@ -112,7 +112,9 @@ void StreamingMultiprocessor::send_line(engine::Cycle now, Queue& queue, Transfe
   }
   if (t.through_l1 && (l1_.touch(static_cast<std::uint32_t>(line) & (TagStore::kMaxLine >> 1)) & sectors) == sectors) {
     const double read = l1_data_.serve(time, static_cast<double>(bytes) / spec_.l1_bytes_per_clock);
-    t.done = std::max({t.done, leaves, read + spec_.l1_latency.real()});
+    const double there = read + spec_.l1_latency.real();
+    if (there > leaves) l1_limits_until_ = read;
+    t.done = std::max({t.done, leaves, there});
     return;
   }
   const AddressInterleave::Place home = gpu_.l2.home(line);
@@ -143,7 +145,8 @@ void StreamingMultiprocessor::on_data(engine::Cycle now, const LineRequest& r) {
     end = read_port_.serve(end, static_cast<double>(r.bytes()) * r.copies / gpu_.gpu.noc.sm_read_bytes_per_clock);
   if (t.through_l1) {
     l1_.install(static_cast<std::uint32_t>(r.line) & (TagStore::kMaxLine >> 1), r.sectors, false);
-    end = std::max(end, l1_data_.serve(static_cast<double>(now), r.bytes() / spec_.l1_bytes_per_clock));
+    const double written = l1_data_.serve(static_cast<double>(now), r.bytes() / spec_.l1_bytes_per_clock);
+    if (written > end) l1_limits_until_ = end = written;
   }
   t.done = std::max(t.done, end);
   t.source = std::max(t.source, r.source);

@@ -248,7 +248,7 @@ void StreamingMultiprocessor::account(engine::Cycle now) {
         gpu_.scheduler.completed() == 0 && gpu_.scheduler.remaining() > 0 ? CycleReason::launch : CycleReason::idle);
     return;
   }
-  accounting_.take(std::max(request_port_.free_at(), l1_data_.free_at()), time, CycleReason::l1);
+  accounting_.take(std::max(request_port_.free_at(), l1_limits_until_), time, CycleReason::l1);
   bool data = false, stores = false, started = false;
   for (const auto& cta : slots_) {
     for (const RoleState& role : cta->roles) {

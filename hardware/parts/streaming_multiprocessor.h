@@ -154,7 +154,8 @@ class StreamingMultiprocessor {
   using Partitions = std::array<Server, kMostSubPartitions>;  // those beyond sub_partitions have no work
   Partitions tensor_, fp32_, int_, sfu_, issue_;
   Server shared_, request_port_, read_port_, write_port_;
-  Server l1_data_;  // the L1's data path, taken by every byte that a plain load brings to the registers
+  Server l1_data_;              // the L1's data path, taken by every byte that a plain load brings to the registers
+  double l1_limits_until_ = 0;  // when the last transfer is through that it, and nothing else, held back
   SmWork work_;
   SmAccounting accounting_;
 };
