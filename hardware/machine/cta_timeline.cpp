@@ -81,7 +81,8 @@ CtaTimeline::Step CtaTimeline::translate(const Op& op, const Role& role, const s
     const double rate = bulk ? sm.copy.lines_per_clock : sm.l1_bytes_per_clock / kLine;
     const double in_flight = bulk ? sm.copy.lines_in_flight : sm.load_lines_in_flight;
     Step step{Kind::load, load.pipe, bulk};
-    step.a = unit_time(received, received / a.multicast, rate, in_flight, latency);
+    const double requested = received / a.multicast;
+    step.a = unit_time(load.split_over_pair ? requested : received, requested, rate, in_flight, latency);
     step.latency = latency;
     return step;
   };

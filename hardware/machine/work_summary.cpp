@@ -134,9 +134,10 @@ class Summarizer {
   void operator()(const LoadTile& op) {
     const double moved = access(op.box, false, op.path == CopyPath::lsu, op.multicast);
     const double requested = moved / op.multicast;
-    work_->copied_bytes += moved;
+    const double kept = op.split_over_pair ? requested : moved;
+    work_->copied_bytes += kept;
     (op.path == CopyPath::bulk ? work_->bulk_bytes : work_->register_bytes) += requested;
-    work_->received_bytes += moved;
+    work_->received_bytes += kept;
     work_->requested_bytes += requested;
   }
   void operator()(const GlobalLoad& op) {

@@ -58,6 +58,7 @@ class RoleCheck {
   void operator()(const ReleaseStage& op) { use(op.pipe).released += runs_; }
   void operator()(const LoadTile& op) {
     use(op.pipe);
+    require(!op.split_over_pair || op.multicast == 2, "an operand is split over a pair of CTAs that share it");
     require(op.multicast >= 1 && program_.cluster_size % op.multicast == 0, "multicast must divide the cluster size");
     box(op.box, false);
   }

@@ -30,7 +30,9 @@ struct AddOp {
   void operator()(const CommitStage& op) { hash.add(op.pipe); }
   void operator()(const WaitStage& op) { hash.add(op.pipe); }
   void operator()(const ReleaseStage& op) { hash.add(op.pipe); }
-  void operator()(const LoadTile& op) { add_box(hash.add(op.pipe).add(op.path).add(op.multicast), op.box); }
+  void operator()(const LoadTile& op) {
+    add_box(hash.add(op.pipe).add(op.path).add(op.multicast).add(op.split_over_pair), op.box);
+  }
   void operator()(const GlobalLoad& op) { add_box(hash, op.box); }
   void operator()(const WaitLoads&) {}
   void operator()(const GlobalStore& op) { add_box(hash.add(op.path).add(op.segment_bytes), op.box); }

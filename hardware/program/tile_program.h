@@ -97,6 +97,9 @@ struct LoadTile {
   Box box{};
   CopyPath path = CopyPath::bulk;
   std::uint8_t multicast = 1;
+  // Each CTA keeps only the share that it fetches: the instructions of a pair of SMs (tcgen05, cta_group::2) read the
+  // operand from both shared memories.
+  bool split_over_pair = false;
 };
 
 // Plain loads into registers. Asynchronous: the next WaitLoads of the role waits for them.

@@ -147,7 +147,7 @@ std::vector<Op> GemmLayout::load_step(std::uint8_t pipe, Var loop, std::uint64_t
   return {LoadTile{pipe, operand_box(row_view_, row_operand_, row_var_, tile.rows, loop, ahead), path,
                    shared_by(ClusterShape::along_columns)},
           LoadTile{pipe, operand_box(column_view_, column_operand_, column_var_, tile.columns, loop, ahead), path,
-                   shared_by(ClusterShape::along_rows)}};
+                   shared_by(ClusterShape::along_rows), paired()}};
 }
 
 std::vector<Op> GemmLayout::multiply_step(std::uint32_t share, std::uint32_t shares, Var loop,
@@ -176,8 +176,9 @@ std::vector<Op> GemmLayout::multiply_step(std::uint32_t share, std::uint32_t sha
   const std::uint64_t column_readers = generation_ == TensorCoreGeneration::mma_sync ? tile.warps_rows
                                        : generation_ == TensorCoreGeneration::wgmma  ? rows / 64
                                                                                      : 1;
+  const std::uint64_t column_share = paired() ? 2 : 1;  // the other SM of the pair reads its half for both
   mma.shared_read_bytes = tile.warps_columns * storage(row_operand_.format, step_).count() * rows +
-                          column_readers * storage(column_operand_.format, step_).count() * tile.columns;
+                          column_readers * storage(column_operand_.format, step_).count() * tile.columns / column_share;
   mma.useful.m_var = row_var_;
   mma.useful.m_step = tile.rows;
   mma.useful.m_first = std::uint64_t{share} * rows;

@@ -37,6 +37,10 @@ class GemmLayout {
   // The bias of the share's columns, or nothing.
   [[nodiscard]] std::vector<hardware::Op> load_bias(std::uint32_t share, std::uint32_t shares) const;
 
+  // Pairs of SMs that work on one tile of twice the rows, each holding half of the column operand.
+  [[nodiscard]] bool paired() const {
+    return generation_ == hardware::TensorCoreGeneration::tcgen05 && plan_.tile.cluster == ClusterShape::along_rows;
+  }
   [[nodiscard]] std::uint32_t cluster_size() const { return plan_.tile.cluster == ClusterShape::none ? 1 : 2; }
   [[nodiscard]] bool split() const { return plan_.split > 1; }
 

@@ -295,6 +295,7 @@ TEST_CASE("every field changes the content hash; labels do not") {
       {"m extent", [&](auto& p) { consumer_mma(p).useful.m_extent = 63; }},
       {"load path", [&](auto& p) { first_load(p).path = CopyPath::lsu; }},
       {"multicast", [&](auto& p) { first_load(p).multicast = 2; }},
+      {"split_over_pair", [&](auto& p) { first_load(p).split_over_pair = true; }},
       {"box rows", [&](auto& p) { first_load(p).box.rows = 8; }},
       {"box extent", [&](auto& p) { first_load(p).box.row_extent = 8; }},
       {"box pitch", [&](auto& p) { first_load(p).box.row_pitch_bytes = 8; }},

@@ -331,6 +331,28 @@ TEST_CASE("a wgmma GEMM reloads each operand once per tile of the other, and a c
   REQUIRE(multicast == 1);
 }
 
+TEST_CASE("a pair of tcgen05 SMs keeps and reads half of the shared operand each") {
+  const GemmProblem problem = gemm_problem(models::Gemm{1024, 2048, 512}, blackwell());
+  const auto operand_bytes = [&](ClusterShape cluster) {
+    const GemmTile tile{128, 256, 128, 4, 4, 1, cluster, false};
+    const hardware::TileProgram program = gemm_wgmma(problem, {tile, 1}, blackwell());
+    hardware::check(program);
+    std::uint64_t bytes = 0;
+    int split = 0;
+    for (const hardware::Role& role : program.classes[0].roles) {
+      for (const hardware::Op& op : role.ops) {
+        if (const auto* mma = std::get_if<hardware::Mma>(&op)) bytes = mma->shared_read_bytes;
+        if (const auto* load = std::get_if<hardware::LoadTile>(&op)) split += load->split_over_pair;
+      }
+    }
+    REQUIRE(split == (cluster == ClusterShape::along_rows ? 1 : 0));
+    return bytes;
+  };
+  const std::uint64_t k_bytes = 128;
+  REQUIRE(operand_bytes(ClusterShape::none) == k_bytes * (128 + 256));
+  REQUIRE(operand_bytes(ClusterShape::along_rows) == k_bytes * (128 + 256 / 2));
+}
+
 TEST_CASE("a library of the older tile list uses powers of two only") {
   const GemmProblem problem = gemm_problem(models::Gemm{272, 4096, 4096}, hopper());
   const auto plans = gemm_plans(problem, hopper(), GemmTileList::powers_of_two);
