@@ -25,14 +25,17 @@ struct KindWork {
   std::uint32_t inputs;
   std::uint64_t lane_ops, flops, special;
 };
-constexpr std::array<KindWork, 12> kKinds{{
+constexpr std::array<KindWork, 15> kKinds{{
     {ElementwiseKind::add, "add", 2, 3, 1, 0},
     {ElementwiseKind::mul, "mul", 2, 3, 1, 0},
     {ElementwiseKind::scale, "scale", 1, 2, 1, 0},
+    {ElementwiseKind::silu, "silu", 1, 4, 2, 2},
     {ElementwiseKind::silu_mul, "silu_mul", 2, 6, 3, 2},
     {ElementwiseKind::gelu_mul, "gelu_mul", 2, 9, 8, 1},
     {ElementwiseKind::gelu, "gelu", 1, 8, 7, 1},
     {ElementwiseKind::relu, "relu", 1, 2, 1, 0},
+    {ElementwiseKind::relu_squared, "relu_squared", 1, 3, 2, 0},
+    {ElementwiseKind::sigmoid_mul, "sigmoid_mul", 2, 5, 2, 2},
     {ElementwiseKind::tanh, "tanh", 1, 2, 0, 1},
     {ElementwiseKind::pow, "pow", 1, 3, 1, 2},
     {ElementwiseKind::divide, "divide", 2, 4, 1, 1},
@@ -40,9 +43,14 @@ constexpr std::array<KindWork, 12> kKinds{{
     {ElementwiseKind::quantize, "quantize", 1, 4, 3, 0},
 }};
 
-const KindWork& work_of(ElementwiseKind kind) {
-  return *std::find_if(kKinds.begin(), kKinds.end(), [&](const KindWork& row) { return row.kind == kind; });
-}
+static_assert([] {
+  for (std::size_t i = 0; i < kKinds.size(); ++i) {
+    if (kKinds[i].kind != static_cast<ElementwiseKind>(i)) return false;
+  }
+  return kKinds.back().kind == ElementwiseKind::quantize;  // the last one of the enum
+}());
+
+const KindWork& work_of(ElementwiseKind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
 
 constexpr std::uint64_t kThreads = 256;
 // PyTorch's vectorized_elementwise_kernel: 128 threads of four elements (CUDALoops.cuh up to 2.5).

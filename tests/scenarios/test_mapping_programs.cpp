@@ -353,6 +353,19 @@ TEST_CASE("a pair of tcgen05 SMs keeps and reads half of the shared operand each
   REQUIRE(operand_bytes(ClusterShape::along_rows) == k_bytes * (128 + 256 / 2));
 }
 
+TEST_CASE("every elementwise kind has a kernel of its own with the FLOPs of its formula") {
+  for (int k = 0; k <= static_cast<int>(models::ElementwiseKind::quantize); ++k) {
+    models::Elementwise op;
+    op.kind = static_cast<models::ElementwiseKind>(k);
+    op.elements = 4096;
+    INFO(models::name(op.kind));
+    const KernelSequence sequence = map_operator(op, hopper());
+    REQUIRE(sequence.kernels.size() == 1);
+    REQUIRE(sequence.kernels[0].name.find(models::name(op.kind)) != std::string::npos);
+    REQUIRE(hardware::totals(sequence.kernels[0]).vector_flops == models::cost(op).vector_flops);
+  }
+}
+
 TEST_CASE("a library of the older tile list uses powers of two only") {
   const GemmProblem problem = gemm_problem(models::Gemm{272, 4096, 4096}, hopper());
   const auto plans = gemm_plans(problem, hopper(), GemmTileList::powers_of_two);
