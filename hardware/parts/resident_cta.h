@@ -30,7 +30,6 @@ struct RoleState {
   const Role* program = nullptr;
   std::vector<std::uint32_t> loop_end;  // for each LoopBegin, the index of its LoopEnd
   std::uint8_t partitions = 0xf;        // sub-partitions its warps live on, bit mask
-  std::uint32_t partition_count = 4;
 
   std::size_t item = 0;  // sequence number in the CTA's list
   bool finished = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each macro-operation does on the SM: which unit it takes, for how long, and what it waits for.
 #include <algorithm>
+#include <bit>
 
 #include "hardware/parts/streaming_multiprocessor.h"
 
@@ -18,23 +19,21 @@ std::uint32_t counter_index(const RoleState& role, std::uint32_t base, Var var, 
 }
 }  // namespace
 
-// `cycles` of a unit of the whole SM, done by the sub-partitions that the role's warps live on.
-template <class Servers>
-double StreamingMultiprocessor::serve(Servers& servers, const RoleState& role, double now, double cycles) {
-  const double share = cycles * spec_.sub_partitions / role.partition_count;
+// `cycles` of a unit of the whole SM, done by some of the sub-partitions: those that the role's warps live on.
+double StreamingMultiprocessor::serve(Partitions& servers, std::uint8_t on, double now, double cycles) {
+  const double share = cycles * spec_.sub_partitions / std::popcount(on);
   double end = now;
   for (std::size_t s = 0; s < spec_.sub_partitions; ++s) {
-    if ((role.partitions & (1u << s)) != 0) end = std::max(end, servers[s].serve(now, share));
+    if ((on & (1u << s)) != 0) end = std::max(end, servers[s].serve(now, share));
   }
   return end;
 }
 
-// The role's part of the servers stands still for that long, without doing anything.
-template <class Servers>
-void StreamingMultiprocessor::hold(Servers& servers, const RoleState& role, double now, double cycles) {
-  const double share = cycles * spec_.sub_partitions / role.partition_count;
+// These sub-partitions' servers stand still for that long, without doing anything.
+void StreamingMultiprocessor::hold(Partitions& servers, std::uint8_t on, double now, double cycles) {
+  const double share = cycles * spec_.sub_partitions / std::popcount(on);
   for (std::size_t s = 0; s < spec_.sub_partitions; ++s) {
-    if ((role.partitions & (1u << s)) != 0) servers[s].hold_until(std::max(servers[s].free_at(), now) + share);
+    if ((on & (1u << s)) != 0) servers[s].hold_until(std::max(servers[s].free_at(), now) + share);
   }
 }
 
@@ -167,8 +166,11 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta&, RoleState
   const double flops = 2.0 * op.m * op.n * op.k;
   const auto time = static_cast<double>(now);
   const double cycles = flops / (rate->second * spec_.tensor.issue_efficiency);
-  const double computed = serve(tensor_, role, time, cycles);
-  hold(sfu_, role, time, spec_.tensor.special_hold * cycles);
+  // From tcgen05 on one thread drives the tensor cores of the whole SM; before, each warp that of its sub-partition.
+  const auto everywhere = static_cast<std::uint8_t>((1u << spec_.sub_partitions) - 1);
+  const bool by_one_thread = spec_.tensor.generation == TensorCoreGeneration::tcgen05;
+  const double computed = serve(tensor_, by_one_thread ? everywhere : role.partitions, time, cycles);
+  hold(sfu_, by_one_thread ? everywhere : role.partitions, time, spec_.tensor.special_hold * cycles);
   const auto bytes = static_cast<double>(op.shared_read_bytes);
   const double fed = shared_.serve(time, bytes / spec_.shared_bytes_per_clock);
   role.mma_ends.push_back(std::max(computed, fed) + spec_.tensor.latency.real());
@@ -190,10 +192,10 @@ auto StreamingMultiprocessor::execute(engine::Cycle now, ResidentCta& cta, RoleS
   const auto fp32 = static_cast<double>(op.fp32_ops), ints = static_cast<double>(op.int_ops),
              sfu = static_cast<double>(op.sfu_ops);
   // Special-function lanes may stand still without any work: who has none for them does not wait.
-  const double special = sfu > 0 ? serve(sfu_, role, time, sfu / spec_.sfu_lanes) : time;
-  const double end =
-      std::max({serve(fp32_, role, time, fp32 / spec_.fp32_lanes), serve(int_, role, time, ints / spec_.int_lanes),
-                special, serve(issue_, role, time, (fp32 + ints + sfu) / 32 / spec_.issue_slots)});
+  const double special = sfu > 0 ? serve(sfu_, role.partitions, time, sfu / spec_.sfu_lanes) : time;
+  const double end = std::max({serve(fp32_, role.partitions, time, fp32 / spec_.fp32_lanes),
+                               serve(int_, role.partitions, time, ints / spec_.int_lanes), special,
+                               serve(issue_, role.partitions, time, (fp32 + ints + sfu) / 32 / spec_.issue_slots)});
   work_.fp32_ops += fp32 + ints;
   work_.sfu_ops += sfu;
   work_.vector_flops += static_cast<double>(op.fp32_flops);

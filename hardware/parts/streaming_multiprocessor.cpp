@@ -4,7 +4,6 @@
 #include "hardware/parts/streaming_multiprocessor.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace lightcone::hardware {
 
@@ -113,7 +112,6 @@ void StreamingMultiprocessor::on_cta_start(engine::Cycle now, std::uint32_t slot
     RoleState& role = cta.roles[r];
     role.number = r;
     role.partitions = partition_mask(first_warp, c.roles[r].warps, spec_.sub_partitions);
-    role.partition_count = static_cast<std::uint32_t>(std::popcount(role.partitions));
     first_warp += c.roles[r].warps;
     role.acquired.assign(c.pipes.size(), 0);
     role.waited.assign(c.pipes.size(), 0);

@@ -136,10 +136,9 @@ class StreamingMultiprocessor {
   void send_lines(engine::Cycle now, Queue& queue);
   void send_line(engine::Cycle now, Queue& queue, Transfer& transfer, std::uint32_t index);
   Queue& queue_of(const Transfer& transfer);
-  template <class Servers>
-  double serve(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
-  template <class Servers>
-  void hold(Servers& servers, const RoleState& role, double now, double cycles_of_whole_sm);
+  using Partitions = std::array<Server, kMostSubPartitions>;  // those beyond sub_partitions have no work
+  double serve(Partitions& servers, std::uint8_t on, double now, double cycles_of_whole_sm);
+  void hold(Partitions& servers, std::uint8_t on, double now, double cycles_of_whole_sm);
   void account(engine::Cycle now);
 
   const std::uint16_t index_;
@@ -151,7 +150,6 @@ class StreamingMultiprocessor {
   Pool<Transfer> transfers_;
   Queue bulk_, loads_, stores_;
   TagStore l1_;
-  using Partitions = std::array<Server, kMostSubPartitions>;  // those beyond sub_partitions have no work
   Partitions tensor_, fp32_, int_, sfu_, issue_;
   Server shared_, request_port_, read_port_, write_port_;
   Server l1_data_;              // the L1's data path, taken by every byte that a plain load brings to the registers

@@ -203,3 +203,20 @@ TEST_CASE("a sampled run is near the whole one") {
     }
   }
 }
+
+TEST_CASE("one warp drives the whole tensor core from tcgen05 on, before that its sub-partition's") {
+  GpuSpec gpu = eighth(example_h100());
+  TileProgram kernel = gemm_128x256(512, 512, 2048);
+  kernel.classes[0].pipes[0].consumers = 1;
+  std::vector<Role>& roles = kernel.classes[0].roles;
+  roles.pop_back();  // one consumer, of one warp
+  roles.back().warps = 1;
+  const double one_of_four = run(kernel, gpu).time.count();
+  gpu.sm.sub_partitions = 1;
+  const double one_of_one = run(kernel, gpu).time.count();
+  gpu.sm.sub_partitions = 4;
+  gpu.sm.tensor.generation = TensorCoreGeneration::tcgen05;
+  const double all = run(kernel, gpu).time.count();
+  CHECK(one_of_four > 2 * all);
+  CHECK(one_of_one == Approx(all).epsilon(0.02));
+}
