@@ -121,19 +121,32 @@ TEST_CASE("closed form: errors per machine and op stay below their ceilings") {
   const Measured measured;
   if (measured.rows.empty()) return;
   std::vector<std::size_t> chosen;
-  for (std::size_t i = 0; i < measured.rows.size(); i += kEveryRow) chosen.push_back(i);
+  std::map<std::pair<std::string, std::string>, std::size_t> passed;  // so that a class keeps its rows when others grow
+  for (std::size_t i = 0; i < measured.rows.size(); ++i) {
+    const OperatingPoint& point = measured.rows[i].point;
+    if (passed[{point.gpu, point.op}]++ % kEveryRow == 0) chosen.push_back(i);
+  }
   require_below(compare(measured, chosen, Evaluator::analytical),
                 {
-                    {"A100 SXM4 80GB", "attention_decode", 13.7, 14.7},
-                    {"A100 SXM4 80GB", "attention_prefill", 12.6, 16.0},
-                    {"A100 SXM4 80GB", "bmm", 17.4, 18.8},
-                    {"A100 SXM4 80GB", "elementwise", 14.0, 16.5},
-                    {"A100 SXM4 80GB", "gemm", 13.0, 20.9},
-                    {"H100 SXM5 80GB", "attention_decode", 17.5, 25.5},
-                    {"H100 SXM5 80GB", "attention_prefill", 24.9, 24.6},
-                    {"H100 SXM5 80GB", "bmm", 22.6, 39.6},
-                    {"H100 SXM5 80GB", "elementwise", 4.8, 5.7},
-                    {"H100 SXM5 80GB", "gemm", 10.7, 21.0},
+                    {"A100 SXM4 80GB", "attention_decode", 14.5, 14.9},
+                    {"A100 SXM4 80GB", "attention_prefill", 11.6, 12.7},
+                    {"A100 SXM4 80GB", "bmm", 17.8, 18.6},
+                    {"A100 SXM4 80GB", "causal_conv1d", 44.9, 41.0},
+                    {"A100 SXM4 80GB", "elementwise", 17.4, 18.1},
+                    {"A100 SXM4 80GB", "gemm", 11.3, 20.9},
+                    {"B200 SXM 180GB", "attention_decode", 23.1, 39.1},
+                    {"B200 SXM 180GB", "attention_prefill", 23.0, 23.9},
+                    {"B200 SXM 180GB", "bmm", 15.9, 22.0},
+                    {"B200 SXM 180GB", "causal_conv1d", 13.2, 16.2},
+                    {"B200 SXM 180GB", "gemm", 19.9, 31.7},
+                    {"B200 SXM 180GB", "linear_attention", 31.3, 50.0},
+                    {"H100 SXM5 80GB", "attention_decode", 18.4, 20.9},
+                    {"H100 SXM5 80GB", "attention_prefill", 22.2, 22.4},
+                    {"H100 SXM5 80GB", "bmm", 22.9, 36.8},
+                    {"H100 SXM5 80GB", "causal_conv1d", 19.0, 19.8},
+                    {"H100 SXM5 80GB", "elementwise", 4.8, 6.4},
+                    {"H100 SXM5 80GB", "gemm", 10.2, 19.3},
+                    {"H100 SXM5 80GB", "linear_attention", 13.0, 17.8},
                 });
 }
 
@@ -147,7 +160,11 @@ TEST_CASE("no measured row of a known machine is lost: each is predicted, or its
   }
   for (const auto& [reason, count] : reasons) {
     INFO(count << " rows: " << reason);
-    const bool known = reason.find("ladder") != std::string::npos || reason.find("Triton") != std::string::npos;
+    bool known = false;
+    for (const char* part : {"ladder", "Triton", "FlashInfer's fused kernel", "the state after each of several tokens",
+                             "the host's lists of chunks"}) {
+      known = known || reason.find(part) != std::string::npos;
+    }
     CHECK(known);
   }
 }
