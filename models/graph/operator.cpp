@@ -19,11 +19,6 @@ namespace {
 // gelu(x) = h + h tanh(x (k + c x^2)), h = x / 2: 2 multiplies, 2 FMA, multiply less one shared = 7; tanh.
 // sigmoid_mul: x / (1 + exp(-g)): add, multiply; exp, reciprocal.
 // quantize: multiply by the scale, clamp from both sides.
-struct ElementwiseInfo {
-  ElementwiseKind kind;
-  std::string_view name;
-  std::uint64_t inputs, flops, special;
-};
 constexpr std::array<ElementwiseInfo, 15> kElementwise{{
     {ElementwiseKind::add, "add", 2, 1, 0},
     {ElementwiseKind::mul, "mul", 2, 1, 0},
@@ -41,12 +36,11 @@ constexpr std::array<ElementwiseInfo, 15> kElementwise{{
     {ElementwiseKind::copy, "copy", 1, 0, 0},
     {ElementwiseKind::quantize, "quantize", 1, 3, 0},
 }};
-constexpr const ElementwiseInfo& info(ElementwiseKind kind) { return kElementwise[static_cast<std::size_t>(kind)]; }
 static_assert([] {
   for (std::size_t i = 0; i < kElementwise.size(); ++i) {
     if (kElementwise[i].kind != static_cast<ElementwiseKind>(i)) return false;
   }
-  return true;
+  return kElementwise.back().kind == ElementwiseKind::quantize;  // the last one of the enum
 }());
 
 // In enum order.
@@ -243,6 +237,8 @@ std::string_view name(LinearRule rule) { return kRules[static_cast<std::size_t>(
 Cost cost(const Operator& op) {
   return std::visit([](const auto& o) { return cost_of(o); }, op);
 }
+
+const ElementwiseInfo& info(ElementwiseKind kind) { return kElementwise.at(static_cast<std::size_t>(kind)); }
 
 std::string_view name(ElementwiseKind kind) { return info(kind).name; }
 

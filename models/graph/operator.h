@@ -244,7 +244,14 @@ Cost cost(const Operator& op);
 // "gemm", "attention", ...: the kind's name in reports and CSV.
 std::string kind_name(const Operator& op);
 
-// "silu_mul", "add", ...
+// What one output element of an elementwise kind takes by the kind's formula.
+struct ElementwiseInfo {
+  ElementwiseKind kind;
+  std::string_view name;  // "silu_mul", "add", ...
+  std::uint32_t inputs;
+  std::uint64_t flops, special;  // special: exp, reciprocal, tanh, ...
+};
+const ElementwiseInfo& info(ElementwiseKind kind);
 std::string_view name(ElementwiseKind kind);
 
 // "sum", "scalar_decay", "ssd", ...

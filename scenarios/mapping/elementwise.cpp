@@ -17,49 +17,44 @@ namespace {
 using namespace hardware;
 using models::ElementwiseKind;
 
-// Per output element: lane operations (conversions from and to the storage format included), the FLOPs among them that
-// the operator's formula counts, and special functions.
-struct KindWork {
-  ElementwiseKind kind;
-  std::string_view name;
-  std::uint32_t inputs;
-  std::uint64_t lane_ops, flops, special;
-};
-constexpr std::array<KindWork, 15> kKinds{{
-    {ElementwiseKind::add, "add", 2, 3, 1, 0},
-    {ElementwiseKind::mul, "mul", 2, 3, 1, 0},
-    {ElementwiseKind::scale, "scale", 1, 2, 1, 0},
-    {ElementwiseKind::silu, "silu", 1, 4, 2, 2},
-    {ElementwiseKind::silu_mul, "silu_mul", 2, 6, 3, 2},
-    {ElementwiseKind::gelu_mul, "gelu_mul", 2, 9, 8, 1},
-    {ElementwiseKind::gelu, "gelu", 1, 8, 7, 1},
-    {ElementwiseKind::relu, "relu", 1, 2, 1, 0},
-    {ElementwiseKind::relu_squared, "relu_squared", 1, 3, 2, 0},
-    {ElementwiseKind::sigmoid_mul, "sigmoid_mul", 2, 5, 2, 2},
-    {ElementwiseKind::tanh, "tanh", 1, 2, 0, 1},
-    {ElementwiseKind::pow, "pow", 1, 3, 1, 2},
-    {ElementwiseKind::divide, "divide", 2, 4, 1, 1},
-    {ElementwiseKind::copy, "copy", 1, 0, 0, 0},
-    {ElementwiseKind::quantize, "quantize", 1, 4, 3, 0},
-}};
-
-static_assert([] {
-  for (std::size_t i = 0; i < kKinds.size(); ++i) {
-    if (kKinds[i].kind != static_cast<ElementwiseKind>(i)) return false;
+// Lane operations of one output element, conversions from and to the storage format included.
+std::uint64_t lane_ops(ElementwiseKind kind) {
+  switch (kind) {
+    case ElementwiseKind::copy:
+      return 0;
+    case ElementwiseKind::scale:
+    case ElementwiseKind::relu:
+    case ElementwiseKind::tanh:
+      return 2;
+    case ElementwiseKind::add:
+    case ElementwiseKind::mul:
+    case ElementwiseKind::relu_squared:
+    case ElementwiseKind::pow:
+      return 3;
+    case ElementwiseKind::silu:
+    case ElementwiseKind::divide:
+    case ElementwiseKind::quantize:
+      return 4;
+    case ElementwiseKind::sigmoid_mul:
+      return 5;
+    case ElementwiseKind::silu_mul:
+      return 6;
+    case ElementwiseKind::gelu:
+      return 8;
+    case ElementwiseKind::gelu_mul:
+      return 9;
   }
-  return kKinds.back().kind == ElementwiseKind::quantize;  // the last one of the enum
-}());
-
-const KindWork& work_of(ElementwiseKind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
+  return 0;
+}
 
 constexpr std::uint64_t kThreads = 256;
 // PyTorch's vectorized_elementwise_kernel: 128 threads of four elements (CUDALoops.cuh up to 2.5).
 constexpr std::uint64_t kTorchThreads = 128, kTorchElements = 4;
 constexpr std::uint64_t kRowThreads = 1024;  // CTA of the scalar row kernels
 
-VectorWork vector_work(const KindWork& kind, std::uint64_t elements, std::uint64_t elements_per_access) {
+VectorWork vector_work(const models::ElementwiseInfo& kind, std::uint64_t elements, std::uint64_t elements_per_access) {
   VectorWork work;
-  work.fp32_ops = elements * kind.lane_ops;
+  work.fp32_ops = elements * lane_ops(kind.kind);
   work.fp32_flops = elements * kind.flops;
   work.sfu_ops = elements * kind.special;
   work.int_ops = elements / elements_per_access * (kind.inputs + 1) * 2 + elements / 8;  // addresses and bounds
@@ -73,7 +68,7 @@ VectorWork vector_work(const KindWork& kind, std::uint64_t elements, std::uint64
 constexpr std::uint64_t kScalarFp32 = 21, kScalarInt = 18, kScalarSpecial = 3;
 constexpr std::uint64_t kScalarChain = 170;  // cycles: 30 dependent instructions, two special functions, the loop
 
-VectorWork scalar_work(const KindWork& kind, std::uint64_t elements) {
+VectorWork scalar_work(const models::ElementwiseInfo& kind, std::uint64_t elements) {
   VectorWork work;
   work.fp32_ops = elements * kScalarFp32;
   work.fp32_flops = elements * kind.flops;
@@ -95,7 +90,7 @@ TileProgram elementwise_program(const models::Elementwise& op, const GpuSpec&, K
   if (op.elements == 0) throw ConfigError("elementwise: elements is zero");
   if (op.row != 0 && op.elements % op.row != 0) throw ConfigError("elementwise: elements must be whole rows");
   checked_product("elementwise bytes", {op.elements, 64});
-  const KindWork& kind = work_of(op.kind);
+  const models::ElementwiseInfo& kind = models::info(op.kind);
   const bool vectorised = is_vectorised(op.kind, library);
   const std::uint64_t widest = std::max(info(op.input).bits, info(op.output).bits);
   const bool torch = vectorised && op.kind != ElementwiseKind::quantize;  // quantisation is the server's own kernel
