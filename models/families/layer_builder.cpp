@@ -46,6 +46,14 @@ LayerBuilder::Index LayerBuilder::elementwise(const std::string& name, Elementwi
              inputs);
 }
 
+LayerBuilder::Index LayerBuilder::convolution(const std::string& name, CausalConv shape, std::vector<Index> inputs) {
+  shape.batch = shape_->batch;
+  shape.tokens = shape_->tokens;
+  shape.reads_state = continues();
+  shape.format = stream_;
+  return add(name, shape, inputs);
+}
+
 LayerBuilder::Index LayerBuilder::norm(const std::string& name, NormKind kind, std::uint64_t groups,
                                        std::uint64_t columns, std::vector<Index> inputs) {
   return add(name, Norm{kind, checked_product("the norm", {rows_, groups}), columns, false, stream_}, inputs);

@@ -31,6 +31,8 @@ class LayerBuilder {
   Index linear(const std::string& name, std::uint64_t k, std::uint64_t n, bool bias, std::vector<Index> inputs);
   // One result for each of `columns` values of every token.
   Index elementwise(const std::string& name, ElementwiseKind kind, std::uint64_t columns, std::vector<Index> inputs);
+  // A short causal convolution over the tokens of the pass: channels, kernel, filters, bias and SiLU as in `shape`.
+  Index convolution(const std::string& name, CausalConv shape, std::vector<Index> inputs);
   // A norm of each of `groups` rows of `columns` values of every token.
   Index norm(const std::string& name, NormKind kind, std::uint64_t groups, std::uint64_t columns,
              std::vector<Index> inputs);

@@ -25,6 +25,10 @@ struct SequenceState {
   Bytes recurrent;  // does not
 };
 
+// The state of a short convolution, its last kernel - 1 inputs, and that of a layer that has a recurrence besides.
+Bytes convolution_state(std::uint64_t channels, std::uint64_t kernel, const PhaseShape& shape);
+SequenceState with_convolution(Bytes state, std::uint64_t channels, std::uint64_t kernel, const PhaseShape& shape);
+
 // Sums and products of sizes, ConfigError on overflow.
 std::uint64_t size_product(std::initializer_list<std::uint64_t> factors);
 std::uint64_t size_sum(std::initializer_list<std::uint64_t> terms);

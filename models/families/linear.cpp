@@ -97,8 +97,7 @@ SequenceState sequence_state(const LinearMixer& m, std::uint64_t, std::uint64_t,
   const std::uint64_t head = size_sum({size_product({m.key_dim, m.value_dim}), normaliser});
   const Bytes state = tensor_bytes("the state", shape.state, {m.value_heads, head});
   if (m.conv_kernel == 0) return {{}, state};
-  const Bytes conv = tensor_bytes("the state", stream_format(shape.activations), {qkv_width(m), m.conv_kernel - 1});
-  return {{}, Bytes(size_sum({state.count(), conv.count()}))};
+  return with_convolution(state, qkv_width(m), m.conv_kernel, shape);
 }
 
 Section::Index build(LayerBuilder& b, const LinearMixer& m, const std::vector<Section::Index>& inputs) {
@@ -106,15 +105,7 @@ Section::Index build(LayerBuilder& b, const LinearMixer& m, const std::vector<Se
   const Section::Index in = b.linear("in_proj", b.d_model(), in_width(m), false, inputs);
   Section::Index qkv = in;
   if (m.conv_kernel != 0) {
-    qkv = b.add("conv",
-                CausalConv{.batch = shape.batch,
-                           .tokens = shape.tokens,
-                           .channels = qkv_width(m),
-                           .kernel = m.conv_kernel,
-                           .bias = false,
-                           .reads_state = b.continues(),
-                           .format = b.stream()},
-                {in});
+    qkv = b.convolution("conv", CausalConv{.channels = qkv_width(m), .kernel = m.conv_kernel, .bias = false}, {in});
   }
   if (m.silu) qkv = b.elementwise("silu", ElementwiseKind::silu, qkv_width(m), {qkv});
   // The delta rules take Q and K of length one.

@@ -21,22 +21,13 @@ ParameterParts parameters(const Mamba1Mixer& m, std::uint64_t d) {
 }
 
 SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
-  const Bytes state = tensor_bytes("the state", shape.state, {m.inner, m.state});
-  const Bytes conv = tensor_bytes("the state", stream_format(shape.activations), {m.inner, m.conv_kernel - 1});
-  return {{}, Bytes(size_sum({state.count(), conv.count()}))};
+  return with_convolution(tensor_bytes("the state", shape.state, {m.inner, m.state}), m.inner, m.conv_kernel, shape);
 }
 
 Section::Index build(LayerBuilder& b, const Mamba1Mixer& m, const std::vector<Section::Index>& inputs) {
   const PhaseShape& shape = b.shape();
   const Section::Index in = b.linear("in_proj", b.d_model(), size_product({2, m.inner}), false, inputs);
-  const Section::Index conv = b.add("conv",
-                                    CausalConv{.batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .channels = m.inner,
-                                               .kernel = m.conv_kernel,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream()},
-                                    {in});
+  const Section::Index conv = b.convolution("conv", CausalConv{.channels = m.inner, .kernel = m.conv_kernel}, {in});
   Section::Index selected = b.linear("x_proj", m.inner, selected_width(m), false, {conv});
   std::vector<Section::Index> step_and_bc{selected};
   if (m.inner_norms) {

@@ -22,22 +22,15 @@ ParameterParts parameters(const Mamba2Mixer& m, std::uint64_t d) {
 }
 
 SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
-  const Bytes state = tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.state});
-  const Bytes conv = tensor_bytes("the state", stream_format(shape.activations), {convolved(m), m.conv_kernel - 1});
-  return {{}, Bytes(size_sum({state.count(), conv.count()}))};
+  return with_convolution(tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.state}), convolved(m),
+                          m.conv_kernel, shape);
 }
 
 Section::Index build(LayerBuilder& b, const Mamba2Mixer& m, const std::vector<Section::Index>& inputs) {
   const PhaseShape& shape = b.shape();
   const Section::Index in = b.linear("in_proj", b.d_model(), in_width(m), false, inputs);
-  const Section::Index conv = b.add("conv",
-                                    CausalConv{.batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .channels = convolved(m),
-                                               .kernel = m.conv_kernel,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream()},
-                                    {in});
+  const Section::Index conv =
+      b.convolution("conv", CausalConv{.channels = convolved(m), .kernel = m.conv_kernel}, {in});
   Section::Index mixed = b.add("ssd",
                                LinearAttention{.rule = LinearRule::ssd,
                                                .batch = shape.batch,

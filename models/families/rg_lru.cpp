@@ -17,23 +17,14 @@ ParameterParts parameters(const RgLruMixer& m, std::uint64_t d) {
 }
 
 SequenceState sequence_state(const RgLruMixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
-  const Bytes state = tensor_bytes("the state", shape.state, {m.width});
-  const Bytes conv = tensor_bytes("the state", stream_format(shape.activations), {m.width, m.conv_kernel - 1});
-  return {{}, Bytes(size_sum({state.count(), conv.count()}))};
+  return with_convolution(tensor_bytes("the state", shape.state, {m.width}), m.width, m.conv_kernel, shape);
 }
 
 Section::Index build(LayerBuilder& b, const RgLruMixer& m, const std::vector<Section::Index>& inputs) {
   const PhaseShape& shape = b.shape();
   const Section::Index branches = b.linear("branches", b.d_model(), size_product({2, m.width}), true, inputs);
-  const Section::Index conv = b.add("conv",
-                                    CausalConv{.batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .channels = m.width,
-                                               .kernel = m.conv_kernel,
-                                               .silu = false,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream()},
-                                    {branches});
+  const Section::Index conv =
+      b.convolution("conv", CausalConv{.channels = m.width, .kernel = m.conv_kernel, .silu = false}, {branches});
   const Section::Index gates = b.add("gates",
                                      BatchedGemm{.batch = m.blocks,
                                                  .m = b.rows(),

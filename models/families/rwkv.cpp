@@ -13,19 +13,13 @@ namespace {
 
 using Index = Section::Index;
 
+constexpr std::uint64_t kShift = 2;  // taps of a token shift: the token and the one before
+
 // `filters` mixes of each token with the one before.
 Index token_shift(LayerBuilder& b, const std::string& name, std::uint64_t filters, const std::vector<Index>& inputs) {
-  return b.add(name,
-               CausalConv{.batch = b.shape().batch,
-                          .tokens = b.shape().tokens,
-                          .channels = b.d_model(),
-                          .kernel = 2,
-                          .filters = filters,
-                          .bias = false,
-                          .silu = false,
-                          .reads_state = b.continues(),
-                          .format = b.stream()},
-               inputs);
+  return b.convolution(
+      name, CausalConv{.channels = b.d_model(), .kernel = kShift, .filters = filters, .bias = false, .silu = false},
+      inputs);
 }
 
 // d -> rank -> n with tanh between, or none.
@@ -53,13 +47,6 @@ Index recurrence(LayerBuilder& b, LinearRule rule, std::uint64_t heads, std::uin
                inputs);
 }
 
-Bytes shift_state(std::uint64_t d, const PhaseShape& shape) {
-  return tensor_bytes("the state", stream_format(shape.activations), {d});
-}
-SequenceState with_shift(Bytes state, std::uint64_t d, const PhaseShape& shape) {
-  return {{}, Bytes(size_sum({state.count(), shift_state(d, shape).count()}))};
-}
-
 void check_width(const FaultList& list, std::uint64_t heads, std::uint64_t head_dim, const ModelSpec& model) {
   list.require("heads", heads);
   list.require("head_dim", head_dim);
@@ -80,7 +67,7 @@ ParameterParts parameters(const Rwkv7Mixer& m, std::uint64_t d) {
 }
 
 SequenceState sequence_state(const Rwkv7Mixer& m, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
-  return with_shift(tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.head_dim}), d, shape);
+  return with_convolution(tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.head_dim}), d, kShift, shape);
 }
 
 Index build(LayerBuilder& b, const Rwkv7Mixer& m, const std::vector<Index>& inputs) {
@@ -129,7 +116,7 @@ ParameterParts parameters(const Rwkv6Mixer& m, std::uint64_t d) {
 }
 
 SequenceState sequence_state(const Rwkv6Mixer& m, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
-  return with_shift(tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.head_dim}), d, shape);
+  return with_convolution(tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.head_dim}), d, kShift, shape);
 }
 
 Index build(LayerBuilder& b, const Rwkv6Mixer& m, const std::vector<Index>& inputs) {
@@ -177,7 +164,7 @@ ParameterParts parameters(const Rwkv4Mixer&, std::uint64_t d) {
 
 // Numerator, denominator and the exponent that both are scaled by.
 SequenceState sequence_state(const Rwkv4Mixer&, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
-  return with_shift(tensor_bytes("the state", shape.state, {3, d}), d, shape);
+  return with_convolution(tensor_bytes("the state", shape.state, {3, d}), d, kShift, shape);
 }
 
 // The weighted mean of the values so far: two scans with the same decay, then their quotient. The running exponent that
@@ -215,7 +202,9 @@ ParameterParts parameters(const ChannelMix& m, std::uint64_t d) {
 }
 std::uint64_t active_matrices(const ChannelMix& m, std::uint64_t d) { return parameters(m, d).matrices; }
 
-Bytes sequence_state(const ChannelMix&, std::uint64_t d, const PhaseShape& shape) { return shift_state(d, shape); }
+Bytes sequence_state(const ChannelMix&, std::uint64_t d, const PhaseShape& shape) {
+  return convolution_state(d, kShift, shape);
+}
 
 Index build(LayerBuilder& b, const ChannelMix& m, const std::vector<Index>& inputs) {
   const std::uint64_t d = b.d_model();

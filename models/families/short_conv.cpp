@@ -12,23 +12,14 @@ ParameterParts parameters(const ShortConvMixer& m, std::uint64_t d) {
 }
 
 SequenceState sequence_state(const ShortConvMixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
-  return {{}, tensor_bytes("the state", stream_format(shape.activations), {m.width, m.conv_kernel - 1})};
+  return {{}, convolution_state(m.width, m.conv_kernel, shape)};
 }
 
 Section::Index build(LayerBuilder& b, const ShortConvMixer& m, const std::vector<Section::Index>& inputs) {
-  const PhaseShape& shape = b.shape();
   const Section::Index in = b.linear("in_proj", b.d_model(), size_product({3, m.width}), false, inputs);
   const Section::Index gated = b.elementwise("input_gate", ElementwiseKind::mul, m.width, {in});
-  const Section::Index conv = b.add("conv",
-                                    CausalConv{.batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .channels = m.width,
-                                               .kernel = m.conv_kernel,
-                                               .bias = false,
-                                               .silu = false,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream()},
-                                    {gated});
+  const Section::Index conv = b.convolution(
+      "conv", CausalConv{.channels = m.width, .kernel = m.conv_kernel, .bias = false, .silu = false}, {gated});
   const Section::Index out = b.elementwise("output_gate", ElementwiseKind::mul, m.width, {in, conv});
   return b.linear("output", m.width, b.d_model(), false, {out});
 }
