@@ -10,11 +10,13 @@
 #include "catch.h"
 #include "models/families/model_graph.h"
 #include "models/load.h"
+#include "models/operators_of.h"
 #include "sim/base/error.h"
 #include "temporary_folder.h"
 
 using namespace lightcone;
 using namespace lightcone::models;
+using lightcone::test::all_of_kind;
 
 namespace {
 
@@ -40,17 +42,6 @@ std::string faults_of(const std::string& tail) {
     return error.what();
   }
   return "none";
-}
-
-template <class Kind>
-std::vector<Kind> all_of_kind(const Graph& graph) {
-  std::vector<Kind> out;
-  for (const Section& section : graph.sections) {
-    for (const Node& node : section.in_order()) {
-      if (const auto* op = std::get_if<Kind>(&node.op)) out.push_back(*op);
-    }
-  }
-  return out;
 }
 
 }  // namespace

@@ -7,10 +7,12 @@
 
 #include "catch.h"
 #include "models/families/model_graph.h"
+#include "models/operators_of.h"
 #include "sim/base/error.h"
 
 using namespace lightcone;
 using namespace lightcone::models;
+using lightcone::test::all_of_kind;
 
 namespace {
 
@@ -48,17 +50,6 @@ std::uint64_t gemm_flops(const Graph& graph) {
     }
   }
   return flops;
-}
-
-template <class Kind>
-std::vector<Kind> all_of_kind(const Graph& graph) {
-  std::vector<Kind> out;
-  for (const Section& section : graph.sections) {
-    for (const Node& node : section.in_order()) {
-      if (const auto* op = std::get_if<Kind>(&node.op)) out.push_back(*op);
-    }
-  }
-  return out;
 }
 
 }  // namespace

@@ -9,11 +9,13 @@
 #include "catch.h"
 #include "models/families/model_graph.h"
 #include "models/load.h"
+#include "models/operators_of.h"
 #include "sim/base/error.h"
 #include "temporary_folder.h"
 
 using namespace lightcone;
 using namespace lightcone::models;
+using lightcone::test::all_of_kind;
 
 namespace {
 
@@ -43,17 +45,6 @@ std::string faults_of(const std::string& mixer) {
   return "none";
 }
 bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-template <class Kind>
-std::vector<Kind> all_of_kind(const Graph& graph) {
-  std::vector<Kind> out;
-  for (const Section& section : graph.sections) {
-    for (const Node& node : section.in_order()) {
-      if (const auto* op = std::get_if<Kind>(&node.op)) out.push_back(*op);
-    }
-  }
-  return out;
-}
 
 LinearAttention recurrence(const ModelSpec& model) {
   const auto found = all_of_kind<LinearAttention>(build_decode(model, {.batch = 1, .context = 9}));

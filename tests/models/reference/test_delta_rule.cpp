@@ -7,20 +7,17 @@
 #include "models/reference/counted.h"
 #include "models/reference/delta_rule_backward.h"
 #include "models/reference/finite_differences.h"
+#include "models/reference/head_shapes.h"
 #include "models/reference/kimi_delta_attention.h"
 
 using namespace lightcone::models::reference;
+using lightcone::test::HeadShape;
+using lightcone::test::kHeadShapes;
+using lightcone::test::kLargeHead;
 
 namespace {
 
-struct Shape {
-  Eigen::Index tokens, dk, dv, chunk;
-};
-const std::vector<Shape> kShapes{{1, 4, 6, 16}, {7, 3, 5, 1},  {100, 32, 48, 16},
-                                 {5, 4, 4, 64}, {33, 1, 1, 8}, {256, 32, 48, 64}};
-const Shape kLarge = kShapes.back();
-
-DeltaHead<double> delta_head(const Shape& s, bool gated, bool with_state = true) {
+DeltaHead<double> delta_head(const HeadShape& s, bool gated, bool with_state = true) {
   SeededValues values(std::uint64_t(s.tokens * 1000 + s.chunk));
   DeltaHead<double> head{unit_rows(values.matrix(s.tokens, s.dk)) / std::sqrt(double(s.dk)),
                          unit_rows(values.matrix(s.tokens, s.dk)),
@@ -33,7 +30,7 @@ DeltaHead<double> delta_head(const Shape& s, bool gated, bool with_state = true)
   return head;
 }
 
-KimiDeltaHead<double> kimi_head(const Shape& s) {
+KimiDeltaHead<double> kimi_head(const HeadShape& s) {
   const DeltaHead<double> head = delta_head(s, false);
   return {head.q, head.k, head.v, head.beta, -SeededValues(3).matrix(s.tokens, s.dk).cwiseAbs(), head.initial};
 }
@@ -72,7 +69,7 @@ TEST_CASE("the row-by-row inverse is that of a triangular solve, at its FLOPs") 
 }
 
 TEST_CASE("delta rule: chunked equals recurrent equals quadratic") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     for (const bool gated : {false, true}) {
       const DeltaHead<double> head = delta_head(s, gated);
       const HeadResult<double> expected = delta_rule_recurrent(head), got = delta_rule_chunked(head, s.chunk);
@@ -94,19 +91,19 @@ TEST_CASE("delta rule with beta = 1 replaces what a key held") {
 }
 
 TEST_CASE("delta rule in fp32 and with bf16 operands") {
-  const DeltaHead<double> head = delta_head(kLarge, true);
+  const DeltaHead<double> head = delta_head(kLargeHead, true);
   const Matrix<double> expected = delta_rule_recurrent(head).output;
   CHECK(rms_ratio(delta_rule_recurrent(cast<float>(head)).output, expected) < 5e-6);
-  CHECK(rms_ratio(delta_rule_chunked(cast<float>(head), kLarge.chunk).output, expected) < 5e-6);
+  CHECK(rms_ratio(delta_rule_chunked(cast<float>(head), kLargeHead.chunk).output, expected) < 5e-6);
   const DeltaHead<double> rounded = with_bf16_inputs(head);
-  const double error = rms_ratio(delta_rule_chunked(cast<float>(rounded), kLarge.chunk, Bf16Operands{}).output,
+  const double error = rms_ratio(delta_rule_chunked(cast<float>(rounded), kLargeHead.chunk, Bf16Operands{}).output,
                                  delta_rule_recurrent(rounded).output);
   CHECK(error < 8e-3);  // the tolerance of flash-linear-attention's tests
   CHECK(error > 1e-4);
 }
 
 TEST_CASE("Kimi Delta Attention: chunked equals recurrent; fp32; bf16 operands") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     const KimiDeltaHead<double> head = kimi_head(s);
     const HeadResult<double> expected = kimi_delta_recurrent(head);
     for (const Eigen::Index sub_block : {1, 16}) {
@@ -116,12 +113,12 @@ TEST_CASE("Kimi Delta Attention: chunked equals recurrent; fp32; bf16 operands")
     }
     CHECK(rms_ratio(kimi_delta_chunked(head, s.tokens).output, expected.output) < 1e-12);
   }
-  const KimiDeltaHead<double> head = kimi_head(kLarge);
+  const KimiDeltaHead<double> head = kimi_head(kLargeHead);
   const Matrix<double> expected = kimi_delta_recurrent(head).output;
   CHECK(rms_ratio(kimi_delta_recurrent(cast<float>(head)).output, expected) < 5e-6);
-  CHECK(rms_ratio(kimi_delta_chunked(cast<float>(head), kLarge.chunk).output, expected) < 5e-6);
+  CHECK(rms_ratio(kimi_delta_chunked(cast<float>(head), kLargeHead.chunk).output, expected) < 5e-6);
   const KimiDeltaHead<double> rounded = with_bf16_inputs(head);
-  const double error = rms_ratio(kimi_delta_chunked(cast<float>(rounded), kLarge.chunk, 16, Bf16Operands{}).output,
+  const double error = rms_ratio(kimi_delta_chunked(cast<float>(rounded), kLargeHead.chunk, 16, Bf16Operands{}).output,
                                  kimi_delta_recurrent(rounded).output);
   CHECK(error < 8e-3);
   CHECK(error > 1e-4);
@@ -135,7 +132,7 @@ TEST_CASE("Kimi Delta Attention with equal decays is Gated DeltaNet") {
 }
 
 TEST_CASE("delta rule over ranks: merged maps give every rank its state") {
-  const DeltaHead<double> head = delta_head(kLarge, true);
+  const DeltaHead<double> head = delta_head(kLargeHead, true);
   // Four ranks of unequal length; chunks do not divide them.
   const std::vector<Eigen::Index> starts{0, 70, 71, 200, 256};
   std::vector<StateMap<double>> maps;
@@ -159,7 +156,7 @@ TEST_CASE("delta rule over ranks: merged maps give every rank its state") {
 }
 
 TEST_CASE("FLOPs of the delta rule: decode steps") {
-  const Shape s{10, 6, 5, 4};
+  const HeadShape s{10, 6, 5, 4};
   const std::uint64_t tokens = 10, dk = 6, dv = 5;
   Counted::reset();
   (void)delta_rule_recurrent(cast<Counted>(delta_head(s, false)));
@@ -174,7 +171,7 @@ TEST_CASE("FLOPs of the delta rule: decode steps") {
 
 TEST_CASE("FLOPs of the delta rule: chunks") {
   const std::uint64_t tokens = 32, dk = 6, dv = 5, c = 8;
-  const Shape s{32, 6, 5, 8};
+  const HeadShape s{32, 6, 5, 8};
   Counted::reset();
   (void)delta_rule_chunked(cast<Counted>(delta_head(s, false)), 8);
   const std::uint64_t gemms = c * (2 * c * (3 * dk + 2 * dv) + 6 * dk * dv), inverse = (c - 1) * c * (2 * c - 1) / 3;

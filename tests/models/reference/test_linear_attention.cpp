@@ -6,23 +6,19 @@
 #include "models/reference/counted.h"
 #include "models/reference/finite_differences.h"
 #include "models/reference/gated_linear_attention.h"
+#include "models/reference/head_shapes.h"
 #include "models/reference/linear_attention_backward.h"
 
 using namespace lightcone::models::reference;
+using lightcone::test::HeadShape;
+using lightcone::test::kHeadShapes;
+using lightcone::test::kLargeHead;
 
 namespace {
 
-struct Shape {
-  Eigen::Index tokens, dk, dv, chunk;
-};
-// One token; chunks of one; not a multiple; a chunk longer than the sequence; one key and one value; whole chunks.
-const std::vector<Shape> kShapes{{1, 4, 6, 16}, {7, 3, 5, 1},  {100, 32, 48, 16},
-                                 {5, 4, 4, 64}, {33, 1, 1, 8}, {256, 32, 48, 64}};
-const Shape kLarge = kShapes.back();
-
 enum class Decay { none, per_head, per_token };
 
-LinearHead<double> linear_head(const Shape& s, Decay decay, bool with_state = true) {
+LinearHead<double> linear_head(const HeadShape& s, Decay decay, bool with_state = true) {
   SeededValues values(std::uint64_t(s.tokens * 1000 + s.chunk));
   LinearHead<double> head{values.matrix(s.tokens, s.dk, 1 / std::sqrt(double(s.dk))),
                           values.matrix(s.tokens, s.dk),
@@ -35,7 +31,7 @@ LinearHead<double> linear_head(const Shape& s, Decay decay, bool with_state = tr
   return head;
 }
 
-GatedHead<double> gated_head(const Shape& s) {
+GatedHead<double> gated_head(const HeadShape& s) {
   SeededValues values(std::uint64_t(s.tokens * 1000 + s.chunk + 1));
   // Log decays down to about -3 a token: e^{-b} alone would overflow within a chunk.
   return {values.matrix(s.tokens, s.dk, 1 / std::sqrt(double(s.dk))), values.matrix(s.tokens, s.dk),
@@ -64,7 +60,7 @@ Head with_bf16_inputs(Head head) {
 }  // namespace
 
 TEST_CASE("linear attention: chunked equals recurrent equals quadratic") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     for (const Decay decay : {Decay::none, Decay::per_head, Decay::per_token}) {
       const LinearHead<double> head = linear_head(s, decay);
       const HeadResult<double> expected = linear_attention_recurrent(head),
@@ -78,13 +74,14 @@ TEST_CASE("linear attention: chunked equals recurrent equals quadratic") {
 }
 
 TEST_CASE("linear attention in fp32 and with bf16 operands stays near the definition") {
-  const LinearHead<double> head = linear_head(kLarge, Decay::per_token);
+  const LinearHead<double> head = linear_head(kLargeHead, Decay::per_token);
   const Matrix<double> expected = linear_attention_recurrent(head).output;
   CHECK(rms_ratio(linear_attention_recurrent(cast<float>(head)).output, expected) < 5e-6);
-  CHECK(rms_ratio(linear_attention_chunked(cast<float>(head), kLarge.chunk).output, expected) < 5e-6);
+  CHECK(rms_ratio(linear_attention_chunked(cast<float>(head), kLargeHead.chunk).output, expected) < 5e-6);
   const LinearHead<double> rounded = with_bf16_inputs(head);
-  const double error = rms_ratio(linear_attention_chunked(cast<float>(rounded), kLarge.chunk, Bf16Operands{}).output,
-                                 linear_attention_recurrent(rounded).output);
+  const double error =
+      rms_ratio(linear_attention_chunked(cast<float>(rounded), kLargeHead.chunk, Bf16Operands{}).output,
+                linear_attention_recurrent(rounded).output);
   CHECK(error < 5e-3);  // the tolerance of flash-linear-attention's tests
   CHECK(error > 1e-4);  // scores and states are rounded indeed
 }
@@ -109,7 +106,7 @@ TEST_CASE("decays of RetNet and Lightning heads") {
 }
 
 TEST_CASE("gated linear attention: chunked with sub-blocks equals recurrent equals quadratic") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     const GatedHead<double> head = gated_head(s);
     const HeadResult<double> expected = gated_linear_attention_recurrent(head);
     for (const Eigen::Index sub_block : {1, 4, 16}) {
@@ -125,20 +122,20 @@ TEST_CASE("gated linear attention: chunked with sub-blocks equals recurrent equa
 }
 
 TEST_CASE("gated linear attention in fp32 and with bf16 operands") {
-  const GatedHead<double> head = gated_head(kLarge);
+  const GatedHead<double> head = gated_head(kLargeHead);
   const Matrix<double> expected = gated_linear_attention_recurrent(head).output;
   CHECK(rms_ratio(gated_linear_attention_recurrent(cast<float>(head)).output, expected) < 5e-6);
-  CHECK(rms_ratio(gated_linear_attention_chunked(cast<float>(head), kLarge.chunk).output, expected) < 5e-6);
+  CHECK(rms_ratio(gated_linear_attention_chunked(cast<float>(head), kLargeHead.chunk).output, expected) < 5e-6);
   const GatedHead<double> rounded = with_bf16_inputs(head);
   const double error =
-      rms_ratio(gated_linear_attention_chunked(cast<float>(rounded), kLarge.chunk, 16, Bf16Operands{}).output,
+      rms_ratio(gated_linear_attention_chunked(cast<float>(rounded), kLargeHead.chunk, 16, Bf16Operands{}).output,
                 gated_linear_attention_recurrent(rounded).output);
   CHECK(error < 5e-3);
   CHECK(error > 1e-4);
 }
 
 TEST_CASE("without rebasing by sub-blocks the exponents of a chunk overflow fp32") {
-  const GatedHead<double> head = gated_head(kLarge);
+  const GatedHead<double> head = gated_head(kLargeHead);
   const Matrix<float> b = cumulative_rows(head.log_decay.cast<float>().eval(), 0, 256);
   CHECK_FALSE(exponentials<float>(-b).allFinite());
 }
@@ -162,7 +159,7 @@ TEST_CASE("HGRN2 with one key channel is a leaky average") {
 }
 
 TEST_CASE("FLOPs of linear attention: decode steps") {
-  const Shape s{10, 6, 5, 4};
+  const HeadShape s{10, 6, 5, 4};
   Counted::reset();
   (void)linear_attention_recurrent(cast<Counted>(linear_head(s, Decay::none)));
   CHECK(Counted::counts().flops() == 10 * 4 * 6 * 5);
@@ -178,7 +175,7 @@ TEST_CASE("FLOPs of linear attention: decode steps") {
 
 TEST_CASE("FLOPs of linear attention: chunks") {
   const std::uint64_t tokens = 32, dk = 6, dv = 5, c = 8;
-  const Shape s{32, 6, 5, 8};
+  const HeadShape s{32, 6, 5, 8};
   const std::uint64_t gemms = tokens * (2 * c * (dk + dv) + 4 * dk * dv);
   Counted::reset();
   (void)linear_attention_chunked(cast<Counted>(linear_head(s, Decay::none)), 8);

@@ -4,29 +4,26 @@
 
 #include "catch.h"
 #include "models/reference/counted.h"
+#include "models/reference/head_shapes.h"
 #include "models/reference/rwkv4.h"
 #include "models/reference/rwkv6.h"
 #include "models/reference/rwkv7.h"
 
 using namespace lightcone::models::reference;
+using lightcone::test::HeadShape;
+using lightcone::test::kHeadShapes;
+using lightcone::test::kLargeHead;
 
 namespace {
 
-struct Shape {
-  Eigen::Index tokens, dk, dv, chunk;
-};
-const std::vector<Shape> kShapes{{1, 4, 6, 16}, {7, 3, 5, 1},  {100, 32, 48, 16},
-                                 {5, 4, 4, 64}, {33, 1, 1, 8}, {256, 32, 48, 64}};
-const Shape kLarge = kShapes.back();
-
-GatedHead<double> rwkv6_head(const Shape& s) {
+GatedHead<double> rwkv6_head(const HeadShape& s) {
   SeededValues values(std::uint64_t(s.tokens * 1000 + s.chunk));
   return {values.matrix(s.tokens, s.dk, 1 / std::sqrt(double(s.dk))), values.matrix(s.tokens, s.dk),
           values.matrix(s.tokens, s.dv), -values.matrix(s.tokens, s.dk).array().exp(), values.matrix(s.dk, s.dv)};
 }
 
 // a and b as the model makes them: a = -kk, b = kk o rate; decays e^{-e^{w}} with w = -softplus(.) - 0.5.
-Rwkv7Head<double> rwkv7_head(const Shape& s) {
+Rwkv7Head<double> rwkv7_head(const HeadShape& s) {
   SeededValues values(std::uint64_t(s.tokens * 1000 + s.chunk));
   const Matrix<double> kk = unit_rows(values.matrix(s.tokens, s.dk));
   const Matrix<double> rate = values.matrix(s.tokens, s.dk).unaryExpr([](double x) { return 1 / (1 + std::exp(-x)); });
@@ -84,7 +81,7 @@ TEST_CASE("RWKV-4: keys whose exponential overflows") {
 }
 
 TEST_CASE("RWKV-6: chunked equals recurrent equals one chunk; fp32; bf16 operands") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     const GatedHead<double> head = rwkv6_head(s);
     const Vector<double> bonus = SeededValues(9).vector(s.dk);
     const HeadResult<double> expected = rwkv6_recurrent(head, bonus);
@@ -95,8 +92,8 @@ TEST_CASE("RWKV-6: chunked equals recurrent equals one chunk; fp32; bf16 operand
     }
     CHECK(rms_ratio(rwkv6_chunked(head, bonus, s.tokens).output, expected.output) < 1e-12);
   }
-  const GatedHead<double> head = rwkv6_head(kLarge);
-  const Vector<double> bonus = SeededValues(9).vector(kLarge.dk);
+  const GatedHead<double> head = rwkv6_head(kLargeHead);
+  const Vector<double> bonus = SeededValues(9).vector(kLargeHead.dk);
   const Vector<float> single = bonus.cast<float>();
   const Matrix<double> expected = rwkv6_recurrent(head, bonus).output;
   CHECK(rms_ratio(rwkv6_recurrent(cast<float>(head), single).output, expected) < 5e-6);
@@ -124,7 +121,7 @@ TEST_CASE("RWKV-5: the same decays for all tokens, as powers") {
 }
 
 TEST_CASE("RWKV-7: chunked equals recurrent equals one chunk; fp32; bf16 operands") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     const Rwkv7Head<double> head = rwkv7_head(s);
     const HeadResult<double> expected = rwkv7_recurrent(head);
     for (const Eigen::Index sub_block : {1, 16}) {
@@ -134,7 +131,7 @@ TEST_CASE("RWKV-7: chunked equals recurrent equals one chunk; fp32; bf16 operand
     }
     CHECK(rms_ratio(rwkv7_chunked(head, s.tokens).output, expected.output) < 1e-12);
   }
-  const Rwkv7Head<double> head = rwkv7_head(kLarge);
+  const Rwkv7Head<double> head = rwkv7_head(kLargeHead);
   const Matrix<double> expected = rwkv7_recurrent(head).output;
   CHECK(rms_ratio(rwkv7_recurrent(cast<float>(head)).output, expected) < 5e-6);
   CHECK(rms_ratio(rwkv7_chunked(cast<float>(head), 64).output, expected) < 5e-6);
@@ -157,7 +154,7 @@ TEST_CASE("RWKV-7 equals the transition matrix applied from the right, as the pa
 
 TEST_CASE("FLOPs of RWKV") {
   const std::uint64_t tokens = 10, dk = 6, dv = 5;
-  const Shape s{10, 6, 5, 4};
+  const HeadShape s{10, 6, 5, 4};
   Counted::reset();
   (void)rwkv7_recurrent(cast<Counted>(rwkv7_head(s)));
   CHECK(Counted::counts().flops() == tokens * 9 * dk * dv);

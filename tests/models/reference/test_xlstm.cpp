@@ -4,22 +4,19 @@
 
 #include "catch.h"
 #include "models/reference/counted.h"
+#include "models/reference/head_shapes.h"
 #include "models/reference/lstm.h"
 #include "models/reference/mlstm.h"
 #include "models/reference/slstm.h"
 
 using namespace lightcone::models::reference;
+using lightcone::test::HeadShape;
+using lightcone::test::kHeadShapes;
+using lightcone::test::kLargeHead;
 
 namespace {
 
-struct Shape {
-  Eigen::Index tokens, dk, dv, chunk;
-};
-const std::vector<Shape> kShapes{{1, 4, 6, 16}, {7, 3, 5, 1},  {100, 32, 48, 16},
-                                 {5, 4, 4, 64}, {33, 1, 1, 8}, {256, 32, 48, 64}};
-const Shape kLarge = kShapes.back();
-
-MlstmHead<double> mlstm_head(const Shape& s, double epsilon) {
+MlstmHead<double> mlstm_head(const HeadShape& s, double epsilon) {
   SeededValues values(std::uint64_t(s.tokens * 1000 + s.chunk));
   MlstmHead<double> head{values.matrix(s.tokens, s.dk, 1 / std::sqrt(double(s.dk))),
                          values.matrix(s.tokens, s.dk),
@@ -49,7 +46,7 @@ SlstmWeights<double> slstm_weights(Eigen::Index d, Eigen::Index heads) {
 }  // namespace
 
 TEST_CASE("mLSTM: recurrent, chunked and parallel equal the definition without stabiliser") {
-  for (const Shape& s : kShapes) {
+  for (const HeadShape& s : kHeadShapes) {
     const MlstmHead<double> head = mlstm_head(s, 0);
     const Matrix<double> expected = mlstm_plain(head);
     const MlstmResult<double> recurrent = mlstm_recurrent(head), chunked = mlstm_chunked(head, s.chunk);
@@ -63,16 +60,16 @@ TEST_CASE("mLSTM: recurrent, chunked and parallel equal the definition without s
 }
 
 TEST_CASE("mLSTM with the kernels' epsilon: chunked still equals recurrent, parallel up to the epsilon") {
-  const MlstmHead<double> head = mlstm_head(kLarge, 1e-6);
+  const MlstmHead<double> head = mlstm_head(kLargeHead, 1e-6);
   const Matrix<double> expected = mlstm_recurrent(head).output;
-  CHECK(rms_ratio(mlstm_chunked(head, kLarge.chunk).output, expected) < 1e-12);
+  CHECK(rms_ratio(mlstm_chunked(head, kLargeHead.chunk).output, expected) < 1e-12);
   CHECK(rms_ratio(mlstm_parallel(head), expected) < 1e-7);
   CHECK(rms_ratio(mlstm_recurrent(cast<float>(head)).output, expected) < 5e-6);
-  CHECK(rms_ratio(mlstm_chunked(cast<float>(head), kLarge.chunk).output, expected) < 5e-6);
+  CHECK(rms_ratio(mlstm_chunked(cast<float>(head), kLargeHead.chunk).output, expected) < 5e-6);
   CHECK(rms_ratio(mlstm_parallel(cast<float>(head)), expected) < 5e-6);
   MlstmHead<double> rounded = head;
   for (Matrix<double>* m : {&rounded.q, &rounded.k, &rounded.v}) *m = rounded_to_bf16(m->cast<float>()).cast<double>();
-  const double error = rms_ratio(mlstm_chunked(cast<float>(rounded), kLarge.chunk, Bf16Operands{}).output,
+  const double error = rms_ratio(mlstm_chunked(cast<float>(rounded), kLargeHead.chunk, Bf16Operands{}).output,
                                  mlstm_recurrent(rounded).output);
   CHECK(error < 1e-2);  // the tolerance of the published kernels' tests
   CHECK(error > 1e-4);
