@@ -49,17 +49,6 @@ TileProgram one_role(std::string name, CtaShape shape, std::vector<Tensor> tenso
   return program;
 }
 
-VectorWork lane_work(std::uint64_t fp32, std::uint64_t ints, std::uint64_t special, std::uint64_t chain,
-                     std::uint64_t flops) {
-  VectorWork work;
-  work.fp32_ops = fp32;
-  work.fp32_flops = flops;
-  work.int_ops = ints;
-  work.sfu_ops = special;
-  work.dependent_cycles = chain;
-  return work;
-}
-
 Mma product_of(std::uint64_t m, std::uint64_t n, std::uint64_t k, std::uint64_t useful_m, std::uint64_t useful_n,
                std::uint64_t useful_k, NumberFormat format, bool slow) {
   Mma mma;

@@ -31,10 +31,6 @@ hardware::TileProgram one_role(std::string name, CtaShape shape, std::vector<har
 void add_group(hardware::TileProgram& program, std::uint8_t cta_class, std::array<std::uint64_t, 4> extent,
                std::array<std::int64_t, 4> origin = {});
 
-// Lane work without FLOPs of the formula; `chain` is the latency of what depends on one another.
-hardware::VectorWork lane_work(std::uint64_t fp32, std::uint64_t ints, std::uint64_t special, std::uint64_t chain,
-                               std::uint64_t flops = 0);
-
 // A product of one chunk with the rows and columns that count: those of `m_tokens` (the chunk's tokens) or all m.
 hardware::Mma product_of(std::uint64_t m, std::uint64_t n, std::uint64_t k, std::uint64_t useful_m,
                          std::uint64_t useful_n, std::uint64_t useful_k, NumberFormat format, bool slow);

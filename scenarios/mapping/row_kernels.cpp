@@ -55,13 +55,7 @@ MatrixView row_matrix(std::uint32_t tensor, std::uint64_t rows, std::uint64_t ro
 
 VectorWork work(std::uint64_t lane_ops, std::uint64_t flops, std::uint64_t special, std::uint64_t elements,
                 std::uint64_t chain) {
-  VectorWork w;
-  w.fp32_ops = lane_ops;
-  w.fp32_flops = flops;
-  w.sfu_ops = special;
-  w.int_ops = elements / 2;
-  w.dependent_cycles = chain;
-  return w;
+  return lane_work(lane_ops, elements / 2, special, chain, flops);
 }
 
 // vLLM's rms_norm_kernel: one CTA per row, which walks the row twice, one 2-byte value per thread and turn; the loads
