@@ -32,13 +32,16 @@ struct Tensors {
   enum : std::uint32_t { input, weights, output, state };
 };
 
+// Rows of one filter's weights.
+std::uint64_t taps_and_bias(const models::CausalConv& op) { return op.kernel + (op.bias ? 1 : 0); }
+
 std::vector<Tensor> tensors_of(const models::CausalConv& op) {
-  const std::uint64_t values = checked_product("causal_conv values", {op.batch, op.tokens, op.channels, 64}) / 64;
-  const Bytes all = storage(op.format, values);
+  const std::uint64_t values =
+      checked_product("causal_conv values", {op.batch, op.tokens, op.channels, op.filters, 64}) / op.filters / 64;
   std::vector<Tensor> tensors{
-      {"input", all, Residency::warm, false},
-      {"weights", storage(op.format, op.channels * (op.kernel + (op.bias ? 1 : 0))), Residency::cold, false},
-      {"output", all, Residency::warm, true}};
+      {"input", storage(op.format, values), Residency::warm, false},
+      {"weights", storage(op.format, op.channels * op.filters * taps_and_bias(op)), Residency::cold, false},
+      {"output", storage(op.format, values * op.filters), Residency::warm, true}};
   if (op.kernel > 1 && (op.reads_state || op.writes_state)) {
     tensors.push_back(
         {"state", storage(op.format, op.batch * op.channels * (op.kernel - 1)), Residency::cold, op.writes_state});
@@ -114,11 +117,14 @@ constexpr std::uint64_t kTritonTurnChain = 180;  // 30 dependent instructions an
 // whether it has a state.
 constexpr int kTritonLookUps = 3;
 
+void require_few_taps(const models::CausalConv& op) {
+  if (op.kernel <= kTritonTokens) return;
+  throw ConfigError(
+      fmt::format("causal_conv: a kernel of {} taps exceeds the {} that the kernels take", op.kernel, kTritonTokens));
+}
+
 TileProgram token_kernel(const models::CausalConv& op) {
-  if (op.kernel > kTritonTokens) {
-    throw ConfigError(
-        fmt::format("causal_conv: a kernel of {} taps exceeds the {} that the kernels take", op.kernel, kTritonTokens));
-  }
+  require_few_taps(op);
   const std::uint64_t row = storage(op.format, op.channels).count();
   const std::uint64_t block = storage(op.format, kTritonChannels).count();
   const std::uint64_t lanes = op.kernel * kTritonTapFp32 + kConversions + (op.silu ? kTritonSiluFp32 : 0);
@@ -241,6 +247,81 @@ TileProgram update_kernel(const models::CausalConv& op) {
   return program;
 }
 
+// ---- Several filters ---------------------------------------------------------------------------------------------
+
+// Token shifts (RWKV): all mixes of a token with the one before in one pass over the input, as
+// fla/ops/rwkv7/fused_addcmul.py writes its six, with the shift itself inside. Filters lie one after the other, each
+// [batch, tokens, channels]; a CTA takes all of them for 8 tokens of 256 channels, whose inputs it loads once.
+TileProgram shift_kernel(const models::CausalConv& op) {
+  const std::uint64_t row = storage(op.format, op.channels).count(),
+                      block = storage(op.format, kTritonChannels).count();
+  const std::uint64_t prior_rows = op.kernel - 1;
+  const auto rows_of = [&](std::uint32_t tensor, std::uint64_t rows, bool of_batch) {
+    MatrixView view{tensor, rows, row, row, {}, 0};
+    if (of_batch) view.outer[0] = {Var::cta2, static_cast<std::int64_t>(rows * row)};
+    return tile_box(view, Var::none, 1, Var::cta0, block);
+  };
+  const Box state = [&] {
+    Box box = rows_of(Tensors::state, prior_rows, true);
+    box.rows = static_cast<std::uint32_t>(prior_rows);
+    return box;
+  }();
+  // Tokens of block cta1 from `first` on; the first block is cta1 = 0 of its own group, the others count from 0 again.
+  const auto token_rows = [&](std::uint32_t tensor, std::uint64_t rows, std::uint64_t first) {
+    Box box = rows_of(tensor, op.tokens, true);
+    box.rows = static_cast<std::uint32_t>(rows);
+    box.row_var = Var::cta1;
+    box.row_step = kTritonTokens;
+    box.first_row = first;
+    return box;
+  };
+  TileProgram program;
+  program.name = fmt::format("token_shift_{}_{}", op.filters, name(op.format));
+  program.tensors = tensors_of(op);
+  program.threads_per_cta = kTritonWarps * 32;
+  program.registers_per_thread = 64;
+  program.shared_memory_per_cta = Bytes(0);
+  const auto body = [&](std::uint64_t channels, std::uint64_t tokens, bool first, bool last) {
+    const std::uint64_t start = first ? 0 : kTritonTokens;
+    std::vector<Op> ops;
+    append(ops, lane_work(0, 20 * kTritonChannels / 2, 0, 60));
+    if (prior_rows > 0 && first && op.reads_state) append(ops, GlobalLoad{state});
+    if (prior_rows > 0 && !first) append(ops, GlobalLoad{token_rows(Tensors::input, prior_rows, start - prior_rows)});
+    Box weights = rows_of(Tensors::weights, op.filters * taps_and_bias(op), false);
+    weights.rows = static_cast<std::uint32_t>(op.filters * taps_and_bias(op));
+    append(ops, GlobalLoad{token_rows(Tensors::input, tokens, start)}, GlobalLoad{weights}, WaitLoads{});
+    if (prior_rows > 0 && last && op.writes_state) append(ops, GlobalStore{state, CopyPath::lsu});
+    const std::uint64_t computed = kTritonChannels * tokens;  // of each filter, channels beyond the last included
+    append(ops, lane_work(computed, computed, 0, 30));        // conversion of the inputs, addresses
+    append(ops, LoopBegin{0},
+           lane_work(computed * lanes_of(op), computed, computed * (op.silu ? kSiluSpecial : 0), 40,
+                     channels * tokens * flops_of(op)));
+    Box out = token_rows(Tensors::output, tokens, start);
+    out.outer[1] = {Var::loop0, static_cast<std::int64_t>(op.batch * op.tokens * row)};
+    append(ops, GlobalStore{out, CopyPath::lsu}, LoopEnd{});
+    return ops;
+  };
+  const auto add = [&](std::uint64_t first_block, std::uint64_t blocks, std::uint64_t channels, std::uint64_t first,
+                       std::uint64_t count, std::uint64_t tokens, bool last) {
+    if (blocks == 0 || count == 0) return;
+    program.classes.push_back(
+        {"tokens", {Role{"threads", kTritonWarps, body(channels, tokens, first == 0, last)}}, {}});
+    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {blocks, count, op.batch, 1},
+              {static_cast<std::int64_t>(first_block), static_cast<std::int64_t>(first == 0 ? 0 : first - 1), 0, 0});
+    program.groups.back().loops[0] = {0, static_cast<std::int64_t>(op.filters)};
+  };
+  const auto columns = [&](std::uint64_t first_block, std::uint64_t blocks, std::uint64_t channels) {
+    const std::uint64_t chunks = ceil_div(op.tokens, kTritonTokens);
+    const std::uint64_t last_tokens = op.tokens - (chunks - 1) * kTritonTokens;
+    add(first_block, blocks, channels, 0, 1, chunks > 1 ? kTritonTokens : last_tokens, chunks == 1);
+    if (chunks > 2) add(first_block, blocks, channels, 1, chunks - 2, kTritonTokens, false);
+    if (chunks > 1) add(first_block, blocks, channels, chunks - 1, 1, last_tokens, true);
+  };
+  columns(0, op.channels / kTritonChannels, kTritonChannels);
+  if (op.channels % kTritonChannels > 0) columns(op.channels / kTritonChannels, 1, op.channels % kTritonChannels);
+  return program;
+}
+
 // Tokens of a sequence that one update takes (speculative decoding verifies a few at a time).
 constexpr std::uint64_t kUpdateTokens = 8;
 
@@ -248,7 +329,10 @@ constexpr std::uint64_t kUpdateTokens = 8;
 
 TileProgram causal_conv_program(const models::CausalConv& op, const GpuSpec& gpu, KernelLibrary library) {
   (void)models::cost(models::Operator(op));  // sizes are at least one and their products fit
-  if (op.filters != 1) throw ConfigError("causal_conv with several filters per channel has no kernels yet");
+  if (op.filters != 1) {
+    require_few_taps(op);
+    return shift_kernel(op);
+  }
   if (op.reads_state && op.tokens <= kUpdateTokens) return update_kernel(op);
   const bool ampere = gpu.sm.tensor.generation == TensorCoreGeneration::mma_sync;
   const bool by_channel = library == KernelLibrary::tensorrt_llm || (library == KernelLibrary::sglang && ampere);

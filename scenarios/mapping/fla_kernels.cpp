@@ -50,8 +50,8 @@ class FlaKernels {
       kernels.push_back(off_diagonal_scores());
       kernels.push_back(diagonal_scores());
     }
-    kernels.push_back(states());
-    kernels.push_back(outputs());
+    kernels.push_back(is_mlstm() ? with_first_block(states(true), states(false)) : states(false));
+    kernels.push_back(is_mlstm() ? with_first_block(outputs(true), outputs(false)) : outputs(false));
     return kernels;
   }
 
@@ -61,14 +61,16 @@ class FlaKernels {
            op_.rule == LinearRule::channel_delta;
   }
   bool has_vectors() const { return op_.rule == LinearRule::vector_decay || op_.rule == LinearRule::channel_delta; }
-  bool has_gates() const { return has_vectors() || op_.rule == LinearRule::gated_delta; }
+  bool is_mlstm() const { return op_.rule == LinearRule::mlstm; }
+  bool has_gates() const { return has_vectors() || is_mlstm() || op_.rule == LinearRule::gated_delta; }
   bool decays() const { return op_.rule != LinearRule::sum && op_.rule != LinearRule::delta; }
   std::uint64_t score_flops(std::uint64_t tokens) const { return decays() ? tokens * tokens : 0; }
   std::uint64_t sub_chunks() const { return ceil_div(op_.chunk, kSubChunk); }
 
   std::uint64_t key_row() const { return storage(op_.format, op_.key_dim).count(); }
   std::uint64_t value_row() const { return storage(op_.format, op_.value_dim).count(); }
-  std::uint64_t decay_row() const { return 4 * (has_vectors() ? op_.key_dim : 1); }
+  // mlstm has an input gate beside the decay.
+  std::uint64_t decay_row() const { return 4 * (has_vectors() ? op_.key_dim : is_mlstm() ? 2 : 1); }
   std::uint64_t state_row() const { return storage(op_.format, op_.value_dim).count(); }
 
   // Tensors of the operator by name; kernels list those they touch.
@@ -106,7 +108,7 @@ class FlaKernels {
   // chunk_local_cumsum: a scan down the tokens of a chunk, in log2 steps.
   TileProgram cumulative_decay() const {
     const std::uint64_t values = op_.chunk * (has_vectors() ? op_.key_dim : 1);
-    const std::uint64_t raw = has_vectors() ? key_row() : 4;
+    const std::uint64_t raw = has_vectors() ? key_row() : decay_row();
     ChunkGrid grid = grid_;
     if (has_vectors()) grid.members = 1;
     return over_chunks(
@@ -265,8 +267,24 @@ class FlaKernels {
         });
   }
 
-  // chunk_delta_h (delta rules) or chunk_h: the state, in registers, from chunk to chunk.
-  TileProgram states() const {
+  // The normaliser and the running maximum of mlstm: of every chunk's first token, and of the sequence's state.
+  Tensor normalisers(bool written) const {
+    return {"normalisers", Bytes(grid_.sequences * grid_.members * grid_.chunks() * normaliser_row()), Residency::warm,
+            written};
+  }
+  std::uint64_t normaliser_row() const { return 4 * (op_.key_dim + 1); }
+  Box normaliser(std::uint32_t tensor, Var chunk) const {
+    return tile_box(grid_.chunk_view(tensor, 1, normaliser_row(), chunk), Var::none, 1);
+  }
+  Box normaliser_state(std::uint32_t tensor) const {
+    return tile_box(grid_.chunk_view(tensor, 1, storage(op_.state_format, op_.key_dim + 1).count(), Var::none),
+                    Var::none, 1);
+  }
+
+  // chunk_delta_h (delta rules) or chunk_h: the state, in registers, from chunk to chunk. mlstm (mlstm_kernels,
+  // triton/chunkwise/xl_chunk/fw_kernel_recurrent.py, has the same grid): every CTA carries the normaliser; the `first`
+  // of a head stores it.
+  TileProgram states(bool first) const {
     const std::uint64_t c = op_.chunk, columns = columns_per_block(op_.value_dim, is_delta() ? 32 : 64);
     const std::uint64_t bytes = storage(op_.format, columns).count(), state_values = op_.key_dim * columns;
     const bool scaled_keys = op_.rule == LinearRule::channel_delta;
@@ -282,6 +300,12 @@ class FlaKernels {
       tensors.push_back(per_value_head("w", key_row()));
       tensors.push_back(per_value_head("new v", value_row(), true));
     }
+    if (is_mlstm()) {
+      tensors.push_back(normalisers(true));
+      tensors.push_back({"normaliser state",
+                         storage(op_.state_format, grid_.sequences * grid_.members * (op_.key_dim + 1)),
+                         Residency::cold, op_.writes_state});
+    }
     const Box state =
         tile_box(grid_.chunk_view(3, op_.key_dim, storage(op_.state_format, op_.value_dim).count(), Var::none),
                  Var::none, op_.key_dim, Var::cta0, storage(op_.state_format, columns).count());
@@ -289,8 +313,12 @@ class FlaKernels {
         tile_box(grid_.chunk_view(2, op_.key_dim, state_row(), Var::loop0), Var::none, op_.key_dim, Var::cta0, bytes);
     std::vector<Op> before, after;
     append(before, set_up(4));
-    if (op_.reads_state) append(before, GlobalLoad{state}, WaitLoads{});
+    if (op_.reads_state) {
+      if (is_mlstm()) append(before, GlobalLoad{normaliser_state(w + 1)});
+      append(before, GlobalLoad{state}, WaitLoads{});
+    }
     if (op_.writes_state) append(after, GlobalStore{state, CopyPath::lsu});
+    if (op_.writes_state && first) append(after, GlobalStore{normaliser_state(w + 1), CopyPath::lsu});
     const auto body = [&](std::uint64_t t) {
       std::vector<Op> ops;
       // Loads of the chunk were issued a chunk ahead; they are waited for here as one.
@@ -306,6 +334,10 @@ class FlaKernels {
       }
       if (is_delta()) append(ops, GlobalLoad{value_tile(w, Var::loop0, key_row())});
       append(ops, lane_work(state_values, state_values / 4, 0, 20), GlobalStore{saved, CopyPath::lsu});
+      if (is_mlstm()) {  // gated sum of the keys, and the maximum of the gates across the chunk
+        if (first) append(ops, GlobalStore{normaliser(w, Var::loop0), CopyPath::lsu});
+        append(ops, lane_work(2 * c * op_.key_dim, c, c, 100, first ? 2 * t * op_.key_dim + op_.key_dim + 1 : 0));
+      }
       Mma update = product(op_.key_dim, columns, c, op_.key_dim, columns, t);
       if (is_delta()) {
         Mma old = product(c, columns, op_.key_dim, t, columns, op_.key_dim);
@@ -327,8 +359,9 @@ class FlaKernels {
                         std::move(tensors), std::move(before), body, std::move(after));
   }
 
-  // chunk_o: Q S of the chunk's first state plus the scores times V.
-  TileProgram outputs() const {
+  // chunk_o: Q S of the chunk's first state plus the scores times V. mlstm divides by the product of Q with the
+  // normaliser and the sum of the scores; they count in the `first` CTA of a head and chunk.
+  TileProgram outputs(bool first) const {
     const std::uint64_t c = op_.chunk;
     const bool own_scores = !has_vectors();
     const bool constant = op_.rule == LinearRule::scalar_decay;
@@ -340,6 +373,8 @@ class FlaKernels {
     const auto extra = static_cast<std::uint32_t>(tensors.size());
     if (decays()) tensors.push_back(has_gates() ? decay() : per_value_head("constant decay", 4));
     if (!own_scores) tensors.push_back(per_value_head("scores", score_row));
+    const auto sums = static_cast<std::uint32_t>(tensors.size());
+    if (is_mlstm()) tensors.push_back(normalisers(false));
     const Box saved =
         tile_box(grid_.chunk_view(3, op_.key_dim, state_row(), Var::cta2), Var::none, op_.key_dim, Var::cta0, bytes);
     return over_chunks(
@@ -352,7 +387,12 @@ class FlaKernels {
             append(ops, GlobalLoad{has_gates() ? decay_tile(extra, Var::cta2) : value_tile(extra, Var::cta2, 4)});
           }
           if (!own_scores) append(ops, GlobalLoad{value_tile(extra + 1, Var::cta2, score_row)});
+          if (is_mlstm()) append(ops, GlobalLoad{normaliser(sums, Var::cta2)});
           append(ops, WaitLoads{});
+          if (is_mlstm()) {
+            append(ops, lane_work(c * (op_.key_dim + 2 * c), c * c, 2 * c, 100,
+                                  first ? 2 * t * (op_.key_dim + t) + score_flops(t) : 0));
+          }
           if (has_vectors()) append(ops, lane_work(3 * c * op_.key_dim, 0, c * op_.key_dim, 60));
           append(ops, SharedAccess{0, c * key_row() + op_.key_dim * bytes},
                  product(c, columns, op_.key_dim, t, columns, op_.key_dim));

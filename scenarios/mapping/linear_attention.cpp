@@ -22,7 +22,7 @@ namespace {
 constexpr std::uint64_t kColumns = 32;     // value columns of a CTA of the recurrent step
 constexpr std::uint64_t kStepChain = 300;  // two sums over the keys across the warp, exponentials, the update
 
-enum Index : std::uint32_t { kQ, kK, kV, kO, kState, kGates };
+enum Index : std::uint32_t { kQ, kK, kV, kO, kState, kGates, kNormaliser };
 
 // FLOPs of one token of one value head by the operator's formula: everything of it is on the vector lanes.
 std::uint64_t step_flops(const LinearAttention& op) {
@@ -40,12 +40,12 @@ GateBytes gate_bytes(const LinearAttention& op) {
   switch (op.rule) {
     case LinearRule::sum:
     case LinearRule::scalar_decay:
-    case LinearRule::mlstm:  // refused before
       return {};
     case LinearRule::ssd:
     case LinearRule::delta:
       return {4, 0};
     case LinearRule::gated_delta:
+    case LinearRule::mlstm:
       return {8, 0};
     case LinearRule::vector_decay:
       return {0, vector};
@@ -62,15 +62,21 @@ std::vector<Tensor> tensors_of(const LinearAttention& op) {
   const Bytes keys = storage(op.format, rows * op.heads * op.key_dim);
   const Bytes values = storage(op.format, rows * op.value_heads * op.value_dim);
   const GateBytes gates = gate_bytes(op);
-  return {{"q", keys, Residency::warm, false},
-          {"k", keys, Residency::warm, false},
-          {"v", values, Residency::warm, false},
-          {"o", values, Residency::warm, true},
-          {"state", storage(op.state_format, op.batch * op.value_heads * op.key_dim * op.value_dim), Residency::cold,
-           op.writes_state},
-          {"gates",
-           Bytes(std::max<std::uint64_t>(1, rows * (op.value_heads * gates.value_head + op.heads * gates.key_head))),
-           Residency::warm, false}};
+  std::vector<Tensor> tensors{
+      {"q", keys, Residency::warm, false},
+      {"k", keys, Residency::warm, false},
+      {"v", values, Residency::warm, false},
+      {"o", values, Residency::warm, true},
+      {"state", storage(op.state_format, op.batch * op.value_heads * op.key_dim * op.value_dim), Residency::cold,
+       op.writes_state},
+      {"gates",
+       Bytes(std::max<std::uint64_t>(1, rows * (op.value_heads * gates.value_head + op.heads * gates.key_head))),
+       Residency::warm, false}};
+  if (op.rule == LinearRule::mlstm) {
+    tensors.push_back({"normaliser", storage(op.state_format, op.batch * op.value_heads * (op.key_dim + 1)),
+                       Residency::cold, op.writes_state});
+  }
+  return tensors;
 }
 
 // Loads of the gates of one token (row `token`) for the CTA's heads.
@@ -96,17 +102,27 @@ TileProgram recurrent_step_program(const LinearAttention& op) {
   const Box state =
       tile_box(grid.chunk_view(kState, op.key_dim, storage(op.state_format, op.value_dim).count(), Var::none),
                Var::none, op.key_dim, Var::cta0, storage(op.state_format, kColumns).count());
-  const auto body = [&](std::uint64_t useful) {
+  // The normaliser and the running maximum of mlstm: every CTA of a head needs them, the first one stores them.
+  const bool normalised = op.rule == LinearRule::mlstm;
+  const Box normaliser = tile_box(
+      grid.chunk_view(kNormaliser, 1, storage(op.state_format, op.key_dim + 1).count(), Var::none), Var::none, 1);
+  const std::uint64_t normaliser_flops =
+      normalised ? step_flops(op) * (op.key_dim + 1) / (op.key_dim * op.value_dim + op.key_dim + 1) : 0;
+  const auto body = [&](std::uint64_t useful, bool first) {
     const std::uint64_t values = op.key_dim * kColumns;
+    const std::uint64_t column_flops = (step_flops(op) - normaliser_flops) / op.value_dim;
     std::vector<Op> ops;
     append(ops, lane_work(0, 20 * 32, 0, 60));
     if (op.reads_state) append(ops, GlobalLoad{state});
+    if (op.reads_state && normalised) append(ops, GlobalLoad{normaliser});
     append(ops, GlobalLoad{tile_box(grid.key_view(kQ, key_row), Var::none, 1)},
            GlobalLoad{tile_box(grid.key_view(kK, key_row), Var::none, 1)},
            GlobalLoad{tile_box(grid.value_view(kV, value_row), Var::none, 1, Var::cta0, columns)},
            gate_loads(op, grid, Var::none, 1), WaitLoads{},
-           lane_work(values * 5, values / 4, op.key_dim, kStepChain, step_flops(op) * useful / op.value_dim));
+           lane_work((values + (normalised ? op.key_dim : 0)) * 5, values / 4, op.key_dim, kStepChain,
+                     column_flops * useful + (first ? normaliser_flops : 0)));
     if (op.writes_state) append(ops, GlobalStore{state, CopyPath::lsu});
+    if (op.writes_state && normalised && first) append(ops, GlobalStore{normaliser, CopyPath::lsu});
     append(ops, GlobalStore{tile_box(grid.value_view(kO, value_row), Var::none, 1, Var::cta0, columns), CopyPath::lsu});
     return ops;
   };
@@ -119,11 +135,13 @@ TileProgram recurrent_step_program(const LinearAttention& op) {
   const std::uint64_t blocks = op.value_dim / kColumns, rest = op.value_dim % kColumns;
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"columns", {Role{"warp", 1, body(useful)}}, {}});
+    program.classes.push_back({"columns", {Role{"warp", 1, body(useful, normalised && first == 0)}}, {}});
     add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, grid.members, 1, grid.sequences},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
-  add(0, blocks, kColumns);
+  const std::uint64_t alone = normalised && blocks > 0 ? 1 : 0;  // blocks of a class of their own
+  add(0, alone, kColumns);
+  add(alone, blocks - alone, kColumns);
   add(blocks, rest > 0 ? 1 : 0, rest);
   return program;
 }
@@ -162,7 +180,6 @@ TileProgram recurrent_serial_program(const LinearAttention& op) {
 std::vector<TileProgram> linear_attention_programs(const LinearAttention& op, const GpuSpec& gpu,
                                                    KernelLibrary library) {
   (void)models::cost(models::Operator(op));  // sizes are at least one, heads divide and products fit
-  if (op.rule == LinearRule::mlstm) throw ConfigError("linear attention of rule mlstm has no kernels yet");
   const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
   if (library == KernelLibrary::vllm && hopper && flash_kda_takes(op)) return flash_kda_programs(op);
   if (op.tokens == 1) return {recurrent_step_program(op)};

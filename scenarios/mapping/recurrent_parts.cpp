@@ -113,4 +113,21 @@ TileProgram along_chunks(std::string name, const ChunkGrid& grid, std::uint64_t 
   return program;
 }
 
+TileProgram with_first_block(const TileProgram& first, const TileProgram& others) {
+  TileProgram program = first;
+  program.classes.insert(program.classes.end(), others.classes.begin(), others.classes.end());
+  program.groups.clear();
+  for (const CtaGroup& group : first.groups) {
+    program.groups.push_back(group);
+    program.groups.back().extent[0] = 1;
+    if (group.extent[0] == 1) continue;
+    CtaGroup rest = group;
+    rest.cta_class = static_cast<std::uint8_t>(group.cta_class + first.classes.size());
+    rest.extent[0] = group.extent[0] - 1;
+    rest.origin[0] = group.origin[0] + 1;
+    program.groups.push_back(rest);
+  }
+  return program;
+}
+
 }  // namespace lightcone::scenarios

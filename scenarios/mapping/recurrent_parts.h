@@ -66,4 +66,8 @@ hardware::TileProgram along_chunks(std::string name, const ChunkGrid& grid, std:
                                    std::vector<hardware::Tensor> tensors, std::vector<hardware::Op> before,
                                    const ChunkBody& body, std::vector<hardware::Op> after);
 
+// The program `others` whose CTAs of the first block of columns (cta0 = 0) do what those of `first` do. Both come from
+// the same grid.
+hardware::TileProgram with_first_block(const hardware::TileProgram& first, const hardware::TileProgram& others);
+
 }  // namespace lightcone::scenarios

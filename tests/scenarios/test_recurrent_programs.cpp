@@ -117,7 +117,7 @@ TEST_CASE("one token of linear attention reads and writes its state") {
   const hardware::GpuSpec gpu = hopper();
   for (const LinearRule rule :
        {LinearRule::sum, LinearRule::scalar_decay, LinearRule::ssd, LinearRule::vector_decay, LinearRule::delta,
-        LinearRule::gated_delta, LinearRule::channel_delta, LinearRule::dplr}) {
+        LinearRule::gated_delta, LinearRule::channel_delta, LinearRule::dplr, LinearRule::mlstm}) {
     for (const std::uint64_t value_dim : {32ull, 64ull, 100ull}) {
       LinearAttention op{rule, 3, 1, 2, 4, 64, value_dim};
       op.reads_state = true;
@@ -130,8 +130,9 @@ TEST_CASE("one token of linear attention reads and writes its state") {
 
 TEST_CASE("chunked forms do the FLOPs of their formula and write output and state") {
   const hardware::GpuSpec gpu = hopper();
-  for (const LinearRule rule : {LinearRule::sum, LinearRule::scalar_decay, LinearRule::ssd, LinearRule::vector_decay,
-                                LinearRule::delta, LinearRule::gated_delta, LinearRule::channel_delta}) {
+  for (const LinearRule rule :
+       {LinearRule::sum, LinearRule::scalar_decay, LinearRule::ssd, LinearRule::vector_decay, LinearRule::delta,
+        LinearRule::gated_delta, LinearRule::channel_delta, LinearRule::mlstm}) {
     for (const std::uint64_t tokens : {2ull, 63ull, 64ull, 129ull, 500ull}) {
       for (const std::uint64_t members : {1ull, 3ull}) {
         if (members > 1 && rule == LinearRule::channel_delta) continue;
@@ -148,12 +149,26 @@ TEST_CASE("chunked forms do the FLOPs of their formula and write output and stat
   }
 }
 
-TEST_CASE("rules and convolutions without kernels are refused") {
-  const hardware::GpuSpec gpu = hopper();
-  REQUIRE_THROWS_AS(map_operator(LinearAttention{LinearRule::mlstm, 1, 64, 4, 4, 64, 64}, gpu), ConfigError);
-  CausalConv several{1, 64, 64};
-  several.filters = 2;
-  REQUIRE_THROWS_AS(map_operator(several, gpu), ConfigError);
+TEST_CASE("token shifts read the input once and write every filter's result") {
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere(), blackwell()}) {
+    for (const std::uint64_t tokens : {1ull, 2ull, 8ull, 9ull, 16ull, 100ull}) {
+      for (const std::uint64_t channels : {1ull, 256ull, 700ull}) {
+        for (const std::uint64_t kernel : {1ull, 2ull, 4ull}) {
+          for (const std::uint64_t filters : {2ull, 6ull}) {
+            CausalConv op{3, tokens, channels, kernel, filters};
+            op.bias = op.silu = filters == 2 && kernel == 4;
+            op.reads_state = tokens % 2 == 0;
+            INFO("tokens " << tokens << " channels " << channels << " kernel " << kernel << " filters " << filters);
+            require_exact(op, gpu);
+          }
+        }
+      }
+    }
+  }
+  // The input is loaded once, not once per filter; besides it the tokens before each block of 8 and the weights.
+  const CausalConv six{1, 64, 256, 2, 6, false, false};
+  REQUIRE(sound_sums(six, hopper()).loaded == 2 * 256 * (64 + 7 + 8 * 12));
+  REQUIRE_THROWS_AS(map_operator(CausalConv{1, 64, 64, 9, 2}, hopper()), ConfigError);
 }
 
 TEST_CASE("FlashKDA carries the state in one CTA per head and leaves out one product of the formula") {
@@ -182,7 +197,8 @@ TEST_CASE("every kind of kernel runs on the simulated machine, above its lower b
            decode, LinearAttention{LinearRule::dplr, 1, 20, 2, 2, 64, 64},
            LinearAttention{LinearRule::gated_delta, 1, 130, 1, 2, 64, 64},
            LinearAttention{LinearRule::vector_decay, 1, 130, 1, 1, 64, 64},
-           LinearAttention{LinearRule::ssd, 1, 130, 1, 2, 64, 64}}) {
+           LinearAttention{LinearRule::ssd, 1, 130, 1, 2, 64, 64},
+           LinearAttention{LinearRule::mlstm, 1, 130, 2, 2, 64, 128}, CausalConv{1, 40, 300, 2, 6, false, false}}) {
     for (const hardware::TileProgram& program : map_operator(op, gpu).kernels) {
       INFO(program.name);
       const std::optional<KernelResult> result = hardware::testing::simulate(program, gpu, hardware::testing::exact());
