@@ -223,7 +223,7 @@ struct LoopRange {
 // A block of consecutive CTAs of the grid. Coordinates run over `extent`, cta0 fastest, starting at `origin`; with
 // `band` > 0, cta0 runs inside bands of that width and cta1 next (grouped rasterisation, for L2 reuse).
 struct CtaGroup {
-  std::uint8_t cta_class = 0;
+  std::uint16_t cta_class = 0;
   std::array<std::uint32_t, 4> extent{1, 1, 1, 1};
   std::array<std::int64_t, 4> origin{0, 0, 0, 0};
   std::uint32_t band = 0;

@@ -13,6 +13,10 @@ namespace {
 
 constexpr std::uint64_t kIndexBytes = 4;
 
+std::uint64_t sum(const std::vector<std::uint64_t>& rows) {
+  return std::accumulate(rows.begin(), rows.end(), std::uint64_t{0});
+}
+
 std::vector<std::uint64_t> even_rows(std::uint64_t experts, std::uint64_t rows) {
   std::vector<std::uint64_t> out(experts, rows / experts);
   for (std::uint64_t i = 0; i < rows % experts; ++i) ++out[i];
@@ -57,10 +61,23 @@ std::vector<double> binomial_quantiles(std::uint64_t experts, std::uint64_t toke
   return out;
 }
 
+std::vector<std::uint64_t> given_rows(const GroupedGemm& op) {
+  std::vector<std::uint64_t> out = op.load.rows;
+  if (out.size() > op.experts || sum(out) != op.rows) {
+    throw ConfigError(
+        fmt::format("grouped_gemm: a list of {} experts with {} rows is not that of {} experts and {} rows", out.size(),
+                    sum(out), op.experts, op.rows));
+  }
+  out.resize(op.experts);
+  std::sort(out.rbegin(), out.rend());
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> expert_rows(const GroupedGemm& op) {
   require_positive("grouped_gemm", {{"experts", op.experts}, {"rows", op.rows}, {"top_k", op.top_k}});
+  if (op.load.kind == ExpertLoadKind::given) return given_rows(op);
   if (op.top_k > op.experts || op.rows % op.top_k != 0) {
     throw ConfigError(fmt::format("grouped_gemm: {} rows cannot be the {} choices of each token among {} experts",
                                   op.rows, op.top_k, op.experts));
@@ -90,19 +107,28 @@ Cost cost_of(const TopK& op) {
 Cost cost_of(const GatherRows& op) {
   require_positive("gather_rows", {{"rows", op.rows}, {"source_rows", op.source_rows}, {"columns", op.columns}});
   Cost c;
-  c.read_bytes = total("gather_rows input",
-                       {tensor_bytes("gather_rows input", op.format, {std::min(op.rows, op.source_rows), op.columns}),
-                        Bytes(checked_product("gather_rows indices", {op.rows, kIndexBytes}))});
+  const Bytes indices(checked_product("gather_rows indices", {op.rows, kIndexBytes}));
+  if (op.order_only) {
+    c.read_bytes = c.written_bytes = indices;
+    return c;
+  }
+  c.read_bytes =
+      total("gather_rows input",
+            {tensor_bytes("gather_rows input", op.format, {std::min(op.rows, op.source_rows), op.columns}), indices});
   c.written_bytes = tensor_bytes("gather_rows output", op.format, {op.rows, op.columns});
   return c;
 }
 
 Cost cost_of(const CombineRows& op) {
   require_positive("combine_rows", {{"rows", op.rows}, {"parts", op.parts}, {"columns", op.columns}});
+  if (op.fetched() > checked_product("combine_rows rows", {op.rows, op.parts})) {
+    throw ConfigError(
+        fmt::format("combine_rows: {} rows cannot be parts of {} sums of {}", op.present, op.rows, op.parts));
+  }
   Cost c;
-  c.vector_flops = flops("combine_rows FLOPs", {2, op.rows, op.parts, op.columns});
+  c.vector_flops = flops("combine_rows FLOPs", {2, op.fetched(), op.columns});
   c.read_bytes = total("combine_rows input",
-                       {tensor_bytes("combine_rows input", op.format, {op.rows, op.parts, op.columns}),
+                       {tensor_bytes("combine_rows input", op.format, {op.fetched(), op.columns}),
                         Bytes(checked_product("combine_rows indices", {2, op.rows, op.parts, kIndexBytes}))});
   c.written_bytes = tensor_bytes("combine_rows output", op.format, {op.rows, op.columns});
   return c;
@@ -121,8 +147,13 @@ Cost cost_of(const GroupedGemm& op) {
   c.weight_bytes = total("grouped_gemm weights",
                          {tensor_bytes("grouped_gemm weights", op.weight, {touched, op.n, op.k}),
                           op.bias ? tensor_bytes("grouped_gemm bias", op.output, {touched, op.n}) : Bytes()});
-  c.read_bytes = tensor_bytes("grouped_gemm inputs", op.activation, {op.rows, op.k});
-  c.written_bytes = tensor_bytes("grouped_gemm output", op.output, {op.rows, op.n});
+  const std::uint64_t read = op.source_rows == 0 ? op.rows : std::min(op.rows, op.source_rows);
+  c.read_bytes =
+      total("grouped_gemm inputs",
+            {tensor_bytes("grouped_gemm inputs", op.activation, {read, op.k}),
+             Bytes(op.source_rows == 0 ? 0 : checked_product("grouped_gemm indices", {op.rows, kIndexBytes}))});
+  c.written_bytes = tensor_bytes("grouped_gemm output", op.output,
+                                 {checked_sum("grouped_gemm rows", {op.rows, sum(op.rows_elsewhere)}), op.n});
   return c;
 }
 

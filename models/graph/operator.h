@@ -190,21 +190,26 @@ struct TopK {
 struct GatherRows {
   std::uint64_t rows = 0, source_rows = 0, columns = 0;
   NumberFormat format = NumberFormat::bf16;
+  bool order_only = false;  // the indices alone are made: whoever reads the rows fetches them by index
 };
 
 // out[t] = sum over `parts` rows of weight * row, fetched by index: the outputs of a token's experts.
 struct CombineRows {
   std::uint64_t rows = 0, parts = 0, columns = 0;
   NumberFormat format = NumberFormat::bf16;
+  std::uint64_t present = 0;  // of the rows * parts, those that this device has; 0: all
+  [[nodiscard]] std::uint64_t fetched() const { return present == 0 ? rows * parts : present; }
 };
 
 // How tokens spread over the experts. Each gives the rows of every expert as a fixed list, the largest first, so that
 // two runs agree: `balanced` as even as whole numbers allow; `random` what independent choices of equal probability
-// give, by the quantiles of their binomial distribution; `zipf` popularity proportional to rank^-exponent.
-enum class ExpertLoadKind : std::uint8_t { balanced, random, zipf };
+// give, by the quantiles of their binomial distribution; `zipf` popularity proportional to rank^-exponent; `given` as
+// listed.
+enum class ExpertLoadKind : std::uint8_t { balanced, random, zipf, given };
 struct ExpertLoad {
   ExpertLoadKind kind = ExpertLoadKind::random;
-  double exponent = 1;  // of zipf
+  double exponent = 1;                   // of zipf
+  std::vector<std::uint64_t> rows = {};  // of given: rows of each expert, in any order; experts not listed have none
 };
 
 // `experts` products over `rows` rows in all, each with weights of its own: C[r, n] = A[r, k] x W[expert(r)][k, n].
@@ -216,6 +221,9 @@ struct GroupedGemm {
   NumberFormat weight = NumberFormat::bf16;
   NumberFormat output = NumberFormat::bf16;
   bool bias = false;
+  std::uint64_t source_rows = 0;  // the rows are fetched by index from among so many; 0: they lie together
+  // Rows of each expert that another device holds, where the kernel goes over all rows: their output is set to zero.
+  std::vector<std::uint64_t> rows_elsewhere = {};
 };
 
 // Rows of each expert, the largest first; they sum to op.rows.

@@ -188,7 +188,7 @@ TileProgram token_kernel(const models::CausalConv& op) {
                        std::uint64_t first, std::uint64_t count, std::uint64_t tokens) {
     if (block_count == 0 || count == 0) return;
     program.classes.push_back({"chunk", {Role{"threads", kTritonWarps, body(channels, first == 0)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {block_count, count, op.batch, 1},
+    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {block_count, count, op.batch, 1},
               {static_cast<std::int64_t>(first_block), static_cast<std::int64_t>(first == 0 ? 0 : first - 1), 0, 0});
     program.groups.back().loops[0] = {0, static_cast<std::int64_t>(tokens)};
   };
@@ -239,7 +239,7 @@ TileProgram update_kernel(const models::CausalConv& op) {
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
     program.classes.push_back({"channels", {Role{"threads", kTritonWarps, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   add(0, blocks, channels);

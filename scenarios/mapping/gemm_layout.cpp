@@ -43,10 +43,21 @@ MatrixView output_matrix(std::uint32_t tensor, std::uint64_t rows, std::uint64_t
 
 std::uint64_t view_bytes(const MatrixView& view) { return view.rows * view.pitch_bytes; }
 
+// Matrix number value(cta2) of a group starts so many bytes in, and the next one `stride` further on.
+void place(MatrixView& view, std::uint64_t first_bytes, std::uint64_t stride_bytes) {
+  // cta3 is 1 all over the group: a constant.
+  view.outer = {Term{Var::cta2, static_cast<std::int64_t>(stride_bytes)},
+                Term{Var::cta3, static_cast<std::int64_t>(first_bytes)}};
+}
+
 }  // namespace
 
 GemmLayout::GemmLayout(const GemmProblem& problem, const GemmPlan& plan, const GpuSpec& gpu)
-    : problem_(problem), plan_(plan), generation_(gpu.sm.tensor.generation), sm_count_(gpu.sm_count) {
+    : problem_(problem),
+      plan_(plan),
+      generation_(plan.mma_sync ? TensorCoreGeneration::mma_sync : gpu.sm.tensor.generation),
+      slowed_(plan.mma_sync && gpu.sm.tensor.generation != TensorCoreGeneration::mma_sync),
+      sm_count_(gpu.sm_count) {
   const GemmTile& tile = plan_.tile;
   step_ = tile.step_bytes * 8 / info(problem_.multiply).bits;
   steps_ = ceil_div(problem_.k, step_);
@@ -77,6 +88,22 @@ GemmLayout::GemmLayout(const GemmProblem& problem, const GemmPlan& plan, const G
     bias_view_ = MatrixView{3, 1, output_view_.row_bytes, output_view_.row_bytes, {}, 0};
     tensors_.push_back({"bias", Bytes(output_view_.row_bytes), Residency::cold, false});
   }
+  if (problem_.group) place_group(*problem_.group);
+}
+
+void GemmLayout::place_group(const MatrixGroup& group) {
+  MatrixView& weights = plan_.tile.swapped ? row_view_ : column_view_;
+  MatrixView& activations = plan_.tile.swapped ? column_view_ : row_view_;
+  const std::uint64_t matrix = view_bytes(weights);
+  place(weights, group.first_matrix * matrix, matrix);
+  place(activations, group.first_source_row * activations.pitch_bytes, group.source_stride * activations.pitch_bytes);
+  place(output_view_, group.first_row * output_view_.pitch_bytes, problem_.m * output_view_.pitch_bytes);
+  tensors_[weights.tensor].bytes = Bytes(group.matrices * matrix);
+  tensors_[activations.tensor].bytes = Bytes(group.source_rows * activations.pitch_bytes);
+  tensors_[output_view_.tensor].bytes = Bytes(group.rows * output_view_.pitch_bytes);
+  if (!problem_.bias) return;
+  place(bias_view_, group.first_matrix * bias_view_.pitch_bytes, bias_view_.pitch_bytes);
+  tensors_[bias_view_.tensor].bytes = Bytes(group.matrices * bias_view_.pitch_bytes);
 }
 
 TileProgram GemmLayout::start(const std::string& generation) const {
@@ -117,7 +144,7 @@ std::vector<CtaGroup> GemmLayout::groups(std::int64_t peeled_front, std::int64_t
     group.extent[row_axis] = static_cast<std::uint32_t>(row_tiles);
     group.extent[1 - row_axis] = static_cast<std::uint32_t>(column_tiles);
     group.extent[2] = static_cast<std::uint32_t>(problem_.batch);
-    group.origin[3] = part;
+    group.origin[3] = problem_.group ? 1 : part;
     group.band = raster_band();
     const auto signed_first = static_cast<std::int64_t>(first);
     const auto signed_count = static_cast<std::int64_t>(count);
@@ -198,6 +225,14 @@ std::vector<Op> GemmLayout::multiply_step(std::uint32_t share, std::uint32_t sha
     if (tile.swapped) mma.a = OperandSource::registers;
   }
   ops.emplace_back(mma);
+  if (slowed_) {
+    Mma rest = mma;  // the time that the slower instruction takes beyond the faster one's; no work
+    rest.k = static_cast<std::uint32_t>(ceil_div(3 * step_, 5));
+    rest.shared_read_bytes = 0;
+    rest.useful = {};
+    rest.useful.m_extent = 0;
+    ops.emplace_back(rest);
+  }
   return ops;
 }
 

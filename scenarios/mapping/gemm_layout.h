@@ -45,6 +45,7 @@ class GemmLayout {
   [[nodiscard]] bool split() const { return plan_.split > 1; }
 
  private:
+  void place_group(const MatrixGroup& group);
   [[nodiscard]] hardware::Box output_box(const MatrixView& view, std::uint64_t element_bits, std::uint32_t share,
                                          std::uint32_t shares) const;
   [[nodiscard]] hardware::Box operand_box(const MatrixView& view, const GemmOperand& operand, hardware::Var tile_var,
@@ -53,7 +54,10 @@ class GemmLayout {
 
   GemmProblem problem_;
   GemmPlan plan_;
-  hardware::TensorCoreGeneration generation_;
+  hardware::TensorCoreGeneration generation_;  // whose instruction multiplies
+  // On Hopper mma.sync reaches 62 % of the rate of wgmma (Luo et al., IPDPS 2024): the same product takes 8/5 of the
+  // tensor core's time.
+  bool slowed_;
   std::uint32_t sm_count_;
   std::uint64_t step_;            // elements of k per step
   std::uint64_t steps_;           // of the whole k

@@ -108,4 +108,20 @@ GemmProblem gemm_problem(const models::BatchedGemm& op, const GpuSpec& gpu) {
   return problem;
 }
 
+GemmProblem gemm_problem(const models::GroupedGemm& op, std::uint64_t experts, std::uint64_t rows, const GpuSpec& gpu) {
+  GemmProblem problem;
+  problem.kind = "grouped_gemm";
+  problem.batch = experts;
+  problem.m = rows;
+  problem.n = op.n;
+  problem.k = op.k;
+  problem.activation = {op.activation, true, Residency::warm};
+  problem.weight = {op.weight, true, Residency::cold};
+  problem.output = op.output;
+  problem.bias = op.bias;
+  check_sizes(problem);
+  choose_arithmetic(problem, gpu);
+  return problem;
+}
+
 }  // namespace lightcone::scenarios

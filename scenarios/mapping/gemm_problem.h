@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "hardware/program/tile_program.h"
@@ -19,6 +20,16 @@ struct GemmOperand {
   hardware::Residency residency = hardware::Residency::cold;
 };
 
+// Which part of a grouped product (one matrix of weights per expert, rows of all experts in shared matrices) a batch
+// of equal products is: `matrices` and `rows` there are in all, and the batch starts at those named `first`. From one
+// product to the next the output moves on by the product's m rows, the activations by `source_stride` of their
+// `source_rows` (less than m where experts read the same rows).
+struct MatrixGroup {
+  std::uint64_t matrices = 0, first_matrix = 0;
+  std::uint64_t rows = 0, first_row = 0;
+  std::uint64_t source_rows = 0, first_source_row = 0, source_stride = 0;
+};
+
 struct GemmProblem {
   std::string kind = "gemm";
   std::uint64_t batch = 1, m = 0, n = 0, k = 0;
@@ -27,6 +38,7 @@ struct GemmProblem {
   NumberFormat multiply = NumberFormat::bf16;  // operand format of the multiply instruction
   bool bias = false;
   bool on_fp32_lanes = false;  // no tensor-core rate for plain fp32: FFMA instructions
+  std::optional<MatrixGroup> group;
 
   // The weights are stored narrower than they are multiplied: the kernel converts them on the way.
   [[nodiscard]] bool dequantises() const { return info(weight.format).bits < info(multiply).bits; }
@@ -35,5 +47,8 @@ struct GemmProblem {
 // Throw ConfigError when no kernel multiplies the pair of formats (it names those that are), or the GPU has no rate.
 GemmProblem gemm_problem(const models::Gemm& op, const hardware::GpuSpec& gpu);
 GemmProblem gemm_problem(const models::BatchedGemm& op, const hardware::GpuSpec& gpu);
+// The products of the `experts` experts that have `rows` rows each. group: for the caller to fill.
+GemmProblem gemm_problem(const models::GroupedGemm& op, std::uint64_t experts, std::uint64_t rows,
+                         const hardware::GpuSpec& gpu);
 
 }  // namespace lightcone::scenarios

@@ -92,7 +92,10 @@ TileProgram gemm_multistage(const GemmProblem& problem, const GemmPlan& plan, co
   const GemmLayout layout(problem, plan, gpu);
   // Stages in flight ahead of the multiply; a short k needs fewer.
   const auto ahead = static_cast<std::uint32_t>(std::min<std::uint64_t>(plan.tile.stages - 1, layout.fewest_steps()));
-  TileProgram program = layout.start(problem.on_fp32_lanes ? "ffma" : "mma_sync");
+  const char* instruction = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma ? "wgmma" : "mma_sync";
+  TileProgram program = layout.start(problem.on_fp32_lanes            ? "ffma"
+                                     : plan.warps == GemmWarps::alike ? instruction
+                                                                      : "mma_sync");
   program.threads_per_cta = 32 * plan.tile.warps();
   const std::uint64_t accumulators = std::uint64_t{plan.tile.rows} * plan.tile.columns / program.threads_per_cta;
   program.registers_per_thread = registers_for(accumulators, 80, 255);
@@ -111,7 +114,8 @@ TileProgram gemm_multistage(const GemmProblem& problem, const GemmPlan& plan, co
     append(role.ops, WaitStage{kOperands}, layout.multiply_step(0, 1, Var::loop1, step), MmaWait{0},
            ReleaseStage{kOperands});
   }
-  append(role.ops, layout.store_share(0, 1, CopyPath::lsu));
+  // Triton turns the accumulators in shared memory first, so that whole lines are stored.
+  append(role.ops, layout.store_share(0, 1, plan.warps == GemmWarps::alike ? CopyPath::bulk : CopyPath::lsu));
   program.classes = {{"tile", {role}, {Pipe{"operands", std::max(plan.tile.stages, ahead + 1), 1}}}};
   program.groups = layout.groups(0, ahead);
   return program;
@@ -119,7 +123,7 @@ TileProgram gemm_multistage(const GemmProblem& problem, const GemmPlan& plan, co
 
 std::vector<TileProgram> gemm_program(const GemmProblem& problem, const GemmPlan& plan, const GpuSpec& gpu) {
   const auto build = [&] {
-    if (problem.on_fp32_lanes) return gemm_multistage(problem, plan, gpu);
+    if (problem.on_fp32_lanes || plan.warps == GemmWarps::alike) return gemm_multistage(problem, plan, gpu);
     switch (gpu.sm.tensor.generation) {
       case TensorCoreGeneration::wgmma:
         return gemm_wgmma(problem, plan, gpu);

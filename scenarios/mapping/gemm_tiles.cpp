@@ -80,20 +80,6 @@ bool oversized(const Shape& shape, std::uint64_t rows, std::uint64_t columns, st
   return (shape.rows > 64 && shape.rows >= 2 * rows) || (shape.columns > narrowest && shape.columns >= 2 * columns);
 }
 
-// As many stages as the shared memory holds: deep enough to hide HBM, never less than two.
-bool set_stages(GemmTile& tile, const GemmProblem& problem, const GpuSpec& gpu) {
-  const std::uint64_t limit = gpu.sm.shared_memory_per_cta.count();
-  const bool asynchronous = gpu.sm.tensor.generation != TensorCoreGeneration::mma_sync && !problem.on_fp32_lanes;
-  const std::uint64_t kept = asynchronous ? epilogue_bytes(problem, tile) : 0;  // mma.sync kernels reuse the stages
-  if (limit < kept) return false;
-  // Classic multistage kernels stop at four stages of 128 bytes and leave room for a second CTA.
-  const std::uint64_t most = asynchronous ? kMostStages : (problem.on_fp32_lanes ? 2 : 512 / tile.step_bytes);
-  std::uint64_t stages = std::min((limit - kept) / stage_bytes(problem, tile), most);
-  if (!asynchronous && tile.step_bytes == 64) stages = std::min<std::uint64_t>(stages, 5);
-  tile.stages = static_cast<std::uint32_t>(stages);
-  return stages >= 2;
-}
-
 // Weights that the kernel converts are the register operand, which on wgmma is the row operand.
 std::vector<bool> orientations(const GemmProblem& problem, TensorCoreGeneration generation) {
   if (problem.on_fp32_lanes) return {false};
@@ -166,6 +152,19 @@ std::uint64_t epilogue_bytes(const GemmProblem& problem, const GemmTile& tile) {
   return std::min<std::uint64_t>(whole, 32 * 1024);
 }
 
+bool set_stages(GemmTile& tile, const GemmProblem& problem, const GpuSpec& gpu) {
+  const std::uint64_t limit = gpu.sm.shared_memory_per_cta.count();
+  const bool asynchronous = gpu.sm.tensor.generation != TensorCoreGeneration::mma_sync && !problem.on_fp32_lanes;
+  const std::uint64_t kept = asynchronous ? epilogue_bytes(problem, tile) : 0;  // mma.sync kernels reuse the stages
+  if (limit < kept) return false;
+  // Classic multistage kernels stop at four stages of 128 bytes and leave room for a second CTA.
+  const std::uint64_t most = asynchronous ? kMostStages : (problem.on_fp32_lanes ? 2 : 512 / tile.step_bytes);
+  std::uint64_t stages = std::min((limit - kept) / stage_bytes(problem, tile), most);
+  if (!asynchronous && tile.step_bytes == 64) stages = std::min<std::uint64_t>(stages, 5);
+  tile.stages = static_cast<std::uint32_t>(stages);
+  return stages >= 2;
+}
+
 std::vector<GemmPlan> gemm_plans(const GemmProblem& problem, const GpuSpec& gpu, GemmTileList list) {
   std::vector<GemmTile> tiles = tiles_for(problem, gpu, list, false);
   if (tiles.empty()) tiles = tiles_for(problem, gpu, list, true);
@@ -186,6 +185,7 @@ std::string plan_name(const GemmProblem& problem, const GemmPlan& plan) {
   if (tile.cluster == ClusterShape::along_rows) text += "_c2x1";
   if (tile.cluster == ClusterShape::along_columns) text += "_c1x2";
   if (tile.swapped) text += "_swapped";
+  if (plan.mma_sync) text += "_mma_sync";
   if (plan.split > 1) text += fmt::format("_split{}", plan.split);
   return text;
 }

@@ -33,14 +33,23 @@ struct GemmTile {
   [[nodiscard]] std::uint32_t warps() const { return warps_rows * warps_columns; }
 };
 
+// How the warps of a CTA share the work: as the generation's own kernels do it, or all of them copying (cp.async) and
+// multiplying whatever the generation, as Triton compiles loops over gathered rows and as Marlin is written.
+enum class GemmWarps : std::uint8_t { specialised, alike };
+
 struct GemmPlan {
   GemmTile tile;
   std::uint32_t split = 1;  // parts of k that different CTAs sum
+  GemmWarps warps = GemmWarps::specialised;
+  bool mma_sync = false;  // multiplies by mma.sync where the generation has a faster instruction
 };
 
 // Shared memory of one stage of both operands, and of the staging buffer of the epilogue.
 std::uint64_t stage_bytes(const GemmProblem& problem, const GemmTile& tile);
 std::uint64_t epilogue_bytes(const GemmProblem& problem, const GemmTile& tile);
+
+// Sets as many stages as the shared memory holds: deep enough to hide HBM. False when not even two fit.
+bool set_stages(GemmTile& tile, const GemmProblem& problem, const hardware::GpuSpec& gpu);
 
 // Every plan worth asking about for this problem: tiles that fit the shared memory, not far larger than the problem,
 // with splits of k where the tiles alone leave SMs idle. Never empty for a problem the GPU can run.

@@ -78,7 +78,7 @@ TileProgram linear_scan_program(const models::LinearScan& op) {
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
     program.classes.push_back(class_of(useful));
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
     program.groups.back().loops = {LoopRange{0, static_cast<std::int64_t>(turns)},
                                    LoopRange{0, static_cast<std::int64_t>(turns - 1)}};

@@ -10,6 +10,8 @@
 #include "scenarios/mapping/choose_gemm.h"
 #include "scenarios/mapping/dynamic_scale.h"
 #include "scenarios/mapping/elementwise.h"
+#include "scenarios/mapping/expert_kernels.h"
+#include "scenarios/mapping/grouped_gemm.h"
 #include "scenarios/mapping/linear_attention.h"
 #include "scenarios/mapping/linear_scan.h"
 #include "scenarios/mapping/row_kernels.h"
@@ -54,23 +56,26 @@ struct Mapper {
   KernelSequence operator()(const SelectiveScan& op) const { return single(selective_scan_program(op)); }
   KernelSequence operator()(const LinearScan& op) const { return single(linear_scan_program(op)); }
   KernelSequence operator()(const LinearAttention& op) const {
-    KernelSequence sequence;
-    sequence.kernels = linear_attention_programs(op, gpu, options.library);
-    for (const hardware::TileProgram& kernel : sequence.kernels) {
-      sequence.note += (sequence.note.empty() ? "" : " + ") + kernel.name;
-    }
-    return sequence;
+    return several(linear_attention_programs(op, gpu, options.library));
   }
-  template <class Op>
-  [[noreturn]] KernelSequence operator()(const Op& op) const {
-    throw ConfigError("operator " + kind_name(op) + " has no kernels yet: neither evaluator can price it");
-  }
+  KernelSequence operator()(const TopK& op) const { return single(top_k_program(op)); }
+  KernelSequence operator()(const GatherRows& op) const { return several(gather_rows_programs(op)); }
+  KernelSequence operator()(const CombineRows& op) const { return single(combine_rows_program(op)); }
+  KernelSequence operator()(const GroupedGemm& op) const { return choose_grouped_gemm(op, gpu, options); }
 
  private:
   static KernelSequence single(hardware::TileProgram program) {
     KernelSequence sequence;
     sequence.note = program.name;
     sequence.kernels.push_back(std::move(program));
+    return sequence;
+  }
+  static KernelSequence several(std::vector<hardware::TileProgram> programs) {
+    KernelSequence sequence;
+    sequence.kernels = std::move(programs);
+    for (const hardware::TileProgram& kernel : sequence.kernels) {
+      sequence.note += (sequence.note.empty() ? "" : " + ") + kernel.name;
+    }
     return sequence;
   }
 };

@@ -29,7 +29,7 @@ TileProgram empty_program(std::string name, CtaShape shape, std::vector<Tensor> 
 
 }  // namespace
 
-void add_group(TileProgram& program, std::uint8_t cta_class, std::array<std::uint64_t, 4> extent,
+void add_group(TileProgram& program, std::uint16_t cta_class, std::array<std::uint64_t, 4> extent,
                std::array<std::int64_t, 4> origin) {
   if (checked_product("CTAs", {extent[0], extent[1], extent[2], extent[3]}) > UINT32_MAX) {
     throw ConfigError(program.name + " would need more than 2^32 CTAs");
@@ -92,7 +92,7 @@ TileProgram over_chunks(std::string name, const ChunkGrid& grid, std::uint64_t b
   const auto add = [&](const char* label, std::uint64_t tokens, std::uint64_t first, std::uint64_t count) {
     if (count == 0) return;
     program.classes.push_back({label, {Role{"threads", shape.warps, body(tokens)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1),
+    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1),
               {blocks, grid.members, count, grid.sequences}, {0, 0, static_cast<std::int64_t>(first), 0});
   };
   add("chunk", grid.chunk, 0, grid.whole());

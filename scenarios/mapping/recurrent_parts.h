@@ -28,7 +28,7 @@ hardware::TileProgram one_role(std::string name, CtaShape shape, std::vector<har
                                std::vector<hardware::Op> ops, std::array<std::uint64_t, 4> extent);
 
 // Adds a group of CTAs of class `cta_class` whose coordinates start at `origin`.
-void add_group(hardware::TileProgram& program, std::uint8_t cta_class, std::array<std::uint64_t, 4> extent,
+void add_group(hardware::TileProgram& program, std::uint16_t cta_class, std::array<std::uint64_t, 4> extent,
                std::array<std::int64_t, 4> origin = {});
 
 // A product of one chunk with the rows and columns that count: those of `m_tokens` (the chunk's tokens) or all m.

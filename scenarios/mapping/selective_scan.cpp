@@ -154,7 +154,7 @@ TileProgram update_kernel(const models::SelectiveScan& op) {
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
     program.classes.push_back({"channels", {Role{"threads", kWarps, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   add(0, blocks, channels);
