@@ -19,6 +19,7 @@ void add_useful(ContentHash& hash, const UsefulPart& part) {
   hash.add(part.n_var).add(part.n_step).add(part.n_first).add(part.n_extent);
   hash.add(part.k_var).add(part.k_step).add(part.k_extent);
   hash.add(part.mask).add(part.diagonal).add(part.window).add(part.row_divisor).add(part.columns_are_k);
+  hash.add(part.pairs);
 }
 
 // One overload per kind of operation: a new kind does not compile until it is hashed.

@@ -135,6 +135,8 @@ struct UsefulPart {
   std::uint64_t window = 0;       // 0: no window
   std::uint32_t row_divisor = 1;  // query heads packed into the rows of one tile (GQA packing)
   bool columns_are_k = false;
+  // Sparse attention: how many pairs of the tile count, where no mask says it. 0: those of the extents and the mask.
+  std::uint64_t pairs = 0;
 };
 
 enum class OperandSource : std::uint8_t { registers, shared };

@@ -113,6 +113,9 @@ std::uint64_t walk(const Mma& mma, VarRanges ranges, std::size_t var, VarValues&
 Flops useful_flops(const Mma& mma, const VarValues& values) {
   const auto value = [&](Var var) { return values[static_cast<std::size_t>(var)]; };
   const Dimensions d = dimensions(mma);
+  if (mma.useful.pairs > 0) {
+    return Flops(2 * mma.useful.pairs * static_cast<std::uint64_t>(d.rest.at(value(d.rest.var)).size()));
+  }
   const Span rows = d.rows.at(value(d.rows.var));
   const Span columns = d.columns.at(value(d.columns.var));
   const std::int64_t rest = d.rest.at(value(d.rest.var)).size();
@@ -123,6 +126,11 @@ Flops useful_flops(const Mma& mma, const VarValues& values) {
 
 std::uint64_t total_useful_flops(const Mma& mma, const VarRanges& ranges) {
   const Dimensions d = dimensions(mma);
+  if (mma.useful.pairs > 0) {
+    const LoopRange& k = range_of(ranges, d.rest.var);
+    const std::uint64_t all = executions(ranges);
+    return all == 0 ? 0 : 2 * mma.useful.pairs * d.rest.sum(k) * (all / static_cast<std::uint64_t>(k.count));
+  }
   const auto clash = [](Var a, Var b) { return a == b && a != Var::none; };
   const std::uint64_t runs = executions(ranges);
   if (runs == 0) return 0;

@@ -182,16 +182,27 @@ Cost cost_of(const LinearAttention& op) {
   return c;
 }
 
+// A multiply-add per value (complex: 8 FLOPs). A system of states: the multiply-add with b u besides (complex: 6 + 2 +
+// 2), and the real part of c h added (4); real: 1 + 2 + 2.
 Cost cost_of(const LinearScan& op) {
   require_positive("linear_scan", {{"batch", op.batch}, {"tokens", op.tokens}, {"channels", op.channels}});
   const std::uint64_t parts = op.complex_values ? 2 : 1;
   const std::uint64_t values = product({op.batch, op.tokens, op.channels});
+  const std::uint64_t kept = product({parts, op.channels, op.states == 0 ? 1 : op.states});  // state of a sequence
   Cost c;
-  c.vector_flops = flops("linear_scan FLOPs", {op.complex_values ? 8u : 2u, values});
-  c.read_bytes = tensor_bytes("linear_scan input", op.format, {2, parts, values});
-  c.written_bytes = tensor_bytes("linear_scan output", op.format, {parts, values});
-  add_state(c, tensor_bytes("linear_scan state", op.state_format, {parts, op.batch, op.channels}), op.reads_state,
-            op.writes_state);
+  if (op.states == 0) {
+    c.vector_flops = flops("linear_scan FLOPs", {op.complex_values ? 8u : 2u, values});
+    c.read_bytes = tensor_bytes("linear_scan input", op.format, {op.constant ? 1u : 2u, parts, values});
+    c.written_bytes = tensor_bytes("linear_scan output", op.format, {parts, values});
+    if (op.constant) c.weight_bytes = tensor_bytes("linear_scan decays", NumberFormat::fp32, {kept});
+  } else {
+    if (!op.constant) throw ConfigError("linear_scan: a system of states has constant coefficients");
+    c.vector_flops = flops("linear_scan FLOPs", {op.complex_values ? 14u : 5u, values, op.states});
+    c.weight_bytes = tensor_bytes("linear_scan coefficients", NumberFormat::fp32, {3, kept});
+    c.read_bytes = tensor_bytes("linear_scan input", op.format, {values});
+    c.written_bytes = tensor_bytes("linear_scan output", op.format, {values});
+  }
+  add_state(c, tensor_bytes("linear_scan state", op.state_format, {op.batch, kept}), op.reads_state, op.writes_state);
   return c;
 }
 

@@ -19,7 +19,7 @@ namespace {
 // gelu(x) = h + h tanh(x (k + c x^2)), h = x / 2: 2 multiplies, 2 FMA, multiply less one shared = 7; tanh.
 // sigmoid_mul: x / (1 + exp(-g)): add, multiply; exp, reciprocal.
 // quantize: multiply by the scale, clamp from both sides.
-constexpr std::array<ElementwiseInfo, 15> kElementwise{{
+constexpr std::array<ElementwiseInfo, 19> kElementwise{{
     {ElementwiseKind::add, "add", 2, 1, 0},
     {ElementwiseKind::mul, "mul", 2, 1, 0},
     {ElementwiseKind::scale, "scale", 1, 1, 0},
@@ -34,6 +34,10 @@ constexpr std::array<ElementwiseInfo, 15> kElementwise{{
     {ElementwiseKind::pow, "pow", 1, 1, 2},  // exp2(e log2(x))
     {ElementwiseKind::divide, "divide", 2, 1, 1},
     {ElementwiseKind::copy, "copy", 1, 0, 0},
+    {ElementwiseKind::exp, "exp", 1, 0, 1},
+    {ElementwiseKind::sin, "sin", 1, 0, 1},
+    {ElementwiseKind::sigmoid, "sigmoid", 1, 1, 2},
+    {ElementwiseKind::elu_plus_one, "elu_plus_one", 1, 1, 1},
     {ElementwiseKind::quantize, "quantize", 1, 3, 0},
 }};
 static_assert([] {
@@ -243,19 +247,30 @@ const ElementwiseInfo& info(ElementwiseKind kind) { return kElementwise.at(stati
 std::string_view name(ElementwiseKind kind) { return info(kind).name; }
 
 std::string kind_name(const Operator& op) {
-  return std::visit(
-      Overloaded{[](const Gemm&) { return "gemm"; }, [](const BatchedGemm&) { return "bmm"; },
-                 [](const Attention&) { return "attention"; },
-                 [](const Norm& n) { return n.kind == NormKind::rms ? "rmsnorm" : "layernorm"; },
-                 [](const Softmax&) { return "softmax"; }, [](const Elementwise&) { return "elementwise"; },
-                 [](const Rotary& r) { return r.rotary_dim == 0 ? "kv_append" : "rotary"; },
-                 [](const EmbeddingGather&) { return "embedding"; }, [](const CausalConv&) { return "causal_conv"; },
-                 [](const SelectiveScan&) { return "selective_scan"; },
-                 [](const LinearAttention&) { return "linear_attention"; },
-                 [](const LinearScan&) { return "linear_scan"; }, [](const TopK&) { return "top_k"; },
-                 [](const GatherRows&) { return "gather_rows"; }, [](const CombineRows&) { return "combine_rows"; },
-                 [](const GroupedGemm&) { return "grouped_gemm"; }},
-      op);
+  return std::visit(Overloaded{[](const Gemm&) { return "gemm"; },
+                               [](const BatchedGemm&) { return "bmm"; },
+                               [](const Attention&) { return "attention"; },
+                               [](const Norm& n) { return n.kind == NormKind::rms ? "rmsnorm" : "layernorm"; },
+                               [](const Softmax&) { return "softmax"; },
+                               [](const Elementwise&) { return "elementwise"; },
+                               [](const Rotary& r) { return r.rotary_dim == 0 ? "kv_append" : "rotary"; },
+                               [](const EmbeddingGather&) { return "embedding"; },
+                               [](const CausalConv&) { return "causal_conv"; },
+                               [](const SelectiveScan&) { return "selective_scan"; },
+                               [](const LinearAttention&) { return "linear_attention"; },
+                               [](const LinearScan&) { return "linear_scan"; },
+                               [](const TopK&) { return "top_k"; },
+                               [](const GatherRows&) { return "gather_rows"; },
+                               [](const CombineRows&) { return "combine_rows"; },
+                               [](const GroupedGemm&) { return "grouped_gemm"; },
+                               [](const SparseAttention&) { return "sparse_attention"; },
+                               [](const FftConv&) { return "fft_conv"; },
+                               [](const StateFilter&) { return "state_filter"; },
+                               [](const SerialRecurrence&) { return "serial_recurrence"; },
+                               [](const PoolRows&) { return "pool_rows"; },
+                               [](const PageScores&) { return "page_scores"; },
+                               [](const Sort&) { return "sort"; }},
+                    op);
 }
 
 std::vector<OperatorKind> operator_kinds() {
@@ -277,11 +292,18 @@ std::vector<OperatorKind> operator_kinds() {
       {"causal_conv", "short causal convolution of each channel, optional SiLU"},
       {"selective_scan", "Mamba-1's scan: one state vector per channel, steps chosen by the input"},
       {"linear_attention", "linear attention and its gated and delta rules, by chunks: " + rules},
-      {"linear_scan", "h = a h + b for each channel (RG-LRU, LRU, minGRU)"},
+      {"linear_scan", "h = a h + b for each channel (RG-LRU, LRU, minGRU), or systems of constant states (S4D)"},
       {"top_k", "the k largest of each row"},
       {"gather_rows", "rows fetched by index"},
       {"combine_rows", "weighted sum of rows fetched by index"},
       {"grouped_gemm", "matrix products of groups of rows with weights of their own (experts)"},
+      {"sparse_attention", "softmax attention to windows, sinks, global, random or chosen blocks of keys"},
+      {"fft_conv", "causal convolution as long as the sequence, by Fourier transforms (S4, H3, Hyena)"},
+      {"state_filter", "the filter of a state space from its parameters: Vandermonde (S4D) or Cauchy sums (S4)"},
+      {"serial_recurrence", "LSTM and sLSTM: token by token, gates that read the last output"},
+      {"pool_rows", "weighted sum, or minimum and maximum, of blocks of rows"},
+      {"page_scores", "bounds of q k for each page of the KV cache (Quest)"},
+      {"sort", "rows of keys put in order by radix, with their indices"},
   };
 }
 

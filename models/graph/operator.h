@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "models/graph/key_pattern.h"
 #include "sim/base/number_format.h"
 #include "sim/base/units.h"
 
@@ -53,6 +54,20 @@ struct Attention {
   [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
 };
 
+// Attention to some of the keys: of each query those that `keys` names. Shapes as of Attention. The last query stands
+// at position tokens - 1, where tokens is kv_len unless given (compressed keys are fewer than the tokens).
+struct SparseAttention {
+  std::uint64_t batch = 0, heads = 0, kv_heads = 0, q_len = 0, kv_len = 0, head_dim = 0;
+  KeyPattern keys;
+  bool causal = true;
+  std::uint64_t tokens = 0;
+  NumberFormat activation = NumberFormat::bf16;
+  NumberFormat kv = NumberFormat::bf16;
+  bool paged = false;
+  std::uint64_t value_dim = 0;  // 0: head_dim
+  [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
+};
+
 enum class NormKind : std::uint8_t { rms, layer };
 
 // y = norm(x) * weight over rows of `columns`; with `residual`, first r = x + r (r read and written); with `gated`, y
@@ -85,7 +100,11 @@ enum class ElementwiseKind : std::uint8_t {
   pow,     // 1 input, 1 output, exponent constant
   divide,  // 2 inputs
   copy,
-  quantize,  // 1 input in `input`, 1 output in `output`, one static scale
+  exp,           // 1 input, 1 output
+  sin,           // 1 input, 1 output
+  sigmoid,       // 1 input, 1 output
+  elu_plus_one,  // 1 input, 1 output
+  quantize,      // 1 input in `input`, 1 output in `output`, one static scale
 };
 
 // `elements` outputs; inputs as the kind says.
@@ -167,10 +186,43 @@ struct LinearAttention {
   NumberFormat state_format = NumberFormat::fp32;
 };
 
-// h[t] = a[t] h[t-1] + b[t] for each channel by itself (RG-LRU, HGRN, minGRU; complex: LRU, S5). a and b are inputs.
+// h[t] = a[t] h[t-1] + b[t] for each channel by itself (RG-LRU, HGRN, minGRU; complex: LRU, S5). a and b are inputs;
+// with `constant`, a is a parameter of the channel. With `states` above 0 each channel is a system of so many constant
+// recurrences, h_n = a_n h_n + b_n u and y = Re sum of c_n h_n, whose a, b and c are parameters (S4D at decode).
 struct LinearScan {
   std::uint64_t batch = 0, tokens = 0, channels = 0;
   bool complex_values = false;
+  bool constant = false;
+  std::uint64_t states = 0;
+  bool reads_state = false;
+  bool writes_state = true;
+  NumberFormat format = NumberFormat::bf16;
+  NumberFormat state_format = NumberFormat::fp32;
+};
+
+// Causal convolution as long as the sequence, by Fourier transforms of fft_size() reals: y = irfft(rfft(u) rfft(K))
+// + D u. u, y [batch, tokens, channels] in `format`; K [channels, taps] and D [channels] in fp32 (S4, H3, Hyena).
+struct FftConv {
+  std::uint64_t batch = 0, tokens = 0, channels = 0, taps = 0;
+  NumberFormat format = NumberFormat::bf16;
+  [[nodiscard]] std::uint64_t fft_size() const;  // the power of two that keeps the end from wrapping round
+};
+
+// The filter of a state space of `states` complex recurrences per channel, K [channels, taps] in fp32, from its
+// parameters: a Vandermonde product (S4D), or Cauchy sums at the roots of unity and an inverse transform (S4).
+struct StateFilter {
+  std::uint64_t channels = 0, states = 0, taps = 0;
+  bool cauchy = false;
+  NumberFormat format = NumberFormat::fp32;
+};
+
+// Recurrences whose gates read the last output through dense matrices, and so go token by token: LSTM (h R of width x
+// 4 width) and sLSTM (block-diagonal R of `heads` blocks, a normaliser and a running maximum besides). The inputs'
+// part of the gates, [batch, tokens, 4 width], is computed before.
+enum class CellKind : std::uint8_t { lstm, slstm };
+struct SerialRecurrence {
+  CellKind cell = CellKind::lstm;
+  std::uint64_t batch = 0, tokens = 0, width = 0, heads = 1;
   bool reads_state = false;
   bool writes_state = true;
   NumberFormat format = NumberFormat::bf16;
@@ -178,6 +230,27 @@ struct LinearScan {
 };
 
 // ---- Selection and experts -----------------------------------------------------------------------------------
+
+// One or two rows for every `block` rows of each of `batch` matrices [rows, columns], a block beginning every `stride`
+// rows: the weighted sum (means of MoBA, compression of NSA), or the minimum and the maximum (bounds of Quest).
+struct PoolRows {
+  std::uint64_t batch = 0, rows = 0, columns = 0, block = 0, stride = 0;
+  std::uint64_t blocks = 0;  // that begin within the rows; the last may be shorter
+  bool bounds = false;
+  NumberFormat format = NumberFormat::bf16;
+};
+
+// Sum over i of max(q_i low_i, q_i high_i) for each query head and page: what q k can be at most (Quest). Scores fp32.
+struct PageScores {
+  std::uint64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, pages = 0, head_dim = 0;
+  NumberFormat format = NumberFormat::bf16;
+};
+
+// Rows of 32-bit keys of which `key_bits` differ, put in order by radix, with the index of each.
+struct Sort {
+  std::uint64_t rows = 0, columns = 0, key_bits = 32;
+  NumberFormat format = NumberFormat::fp32;
+};
 
 // The k largest of each row, with their indices.
 struct TopK {
@@ -232,7 +305,8 @@ std::vector<std::uint64_t> expert_rows(const GroupedGemm& op);
 // Every operator kind. cost() and the mapping visit all of them: a new kind does not compile until both know it.
 using Operator =
     std::variant<Gemm, BatchedGemm, Attention, Norm, Softmax, Elementwise, Rotary, EmbeddingGather, CausalConv,
-                 SelectiveScan, LinearAttention, LinearScan, TopK, GatherRows, CombineRows, GroupedGemm>;
+                 SelectiveScan, LinearAttention, LinearScan, TopK, GatherRows, CombineRows, GroupedGemm,
+                 SparseAttention, FftConv, StateFilter, SerialRecurrence, PoolRows, PageScores, Sort>;
 
 struct Cost {
   Flops matrix_flops;         // on the tensor core

@@ -25,12 +25,16 @@ std::uint64_t lane_ops(ElementwiseKind kind) {
     case ElementwiseKind::scale:
     case ElementwiseKind::relu:
     case ElementwiseKind::tanh:
+    case ElementwiseKind::exp:
       return 2;
     case ElementwiseKind::add:
     case ElementwiseKind::mul:
     case ElementwiseKind::relu_squared:
     case ElementwiseKind::pow:
       return 3;
+    case ElementwiseKind::sin:  // two multiply-adds bring the angle into range
+    case ElementwiseKind::sigmoid:
+    case ElementwiseKind::elu_plus_one:
     case ElementwiseKind::silu:
     case ElementwiseKind::divide:
     case ElementwiseKind::quantize:

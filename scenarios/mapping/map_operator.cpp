@@ -16,6 +16,7 @@
 #include "scenarios/mapping/linear_scan.h"
 #include "scenarios/mapping/row_kernels.h"
 #include "scenarios/mapping/selective_scan.h"
+#include "scenarios/mapping/sparse_attention.h"
 #include "sim/base/error.h"
 
 namespace lightcone::scenarios {
@@ -38,6 +39,7 @@ struct Mapper {
     }
     return map_attention(op, gpu, options);
   }
+  KernelSequence operator()(const SparseAttention& op) const { return map_sparse_attention(op, gpu, options); }
   KernelSequence operator()(const Norm& op) const { return single(norm_program(op, options.library)); }
   KernelSequence operator()(const Softmax& op) const { return single(softmax_program(op)); }
   KernelSequence operator()(const Elementwise& op) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/mapping/recurrent_parts.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "scenarios/mapping/op_list.h"
@@ -115,12 +116,13 @@ TileProgram along_chunks(std::string name, const ChunkGrid& grid, std::uint64_t 
 
 TileProgram with_first_block(const TileProgram& first, const TileProgram& others) {
   TileProgram program = first;
+  const auto alone = [](const CtaGroup& group) { return group.extent[0] == 1; };
+  if (std::all_of(first.groups.begin(), first.groups.end(), alone)) return program;
   program.classes.insert(program.classes.end(), others.classes.begin(), others.classes.end());
   program.groups.clear();
   for (const CtaGroup& group : first.groups) {
     program.groups.push_back(group);
     program.groups.back().extent[0] = 1;
-    if (group.extent[0] == 1) continue;
     CtaGroup rest = group;
     rest.cta_class = static_cast<std::uint8_t>(group.cta_class + first.classes.size());
     rest.extent[0] = group.extent[0] - 1;

@@ -8,6 +8,7 @@ struct FormatOf {
   NumberFormat operator()(const models::Gemm& op) const { return op.activation; }
   NumberFormat operator()(const models::BatchedGemm& op) const { return op.activation; }
   NumberFormat operator()(const models::Attention& op) const { return op.activation; }
+  NumberFormat operator()(const models::SparseAttention& op) const { return op.activation; }
   NumberFormat operator()(const models::Elementwise& op) const { return op.input; }
   NumberFormat operator()(const models::Rotary& op) const { return op.activation; }
   NumberFormat operator()(const models::GroupedGemm& op) const { return op.activation; }

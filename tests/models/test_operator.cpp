@@ -152,6 +152,13 @@ TEST_CASE("every name an operator can have is listed with a meaning") {
                                   GatherRows{},
                                   CombineRows{},
                                   GroupedGemm{},
+                                  SparseAttention{},
+                                  FftConv{},
+                                  StateFilter{},
+                                  SerialRecurrence{},
+                                  PoolRows{},
+                                  PageScores{},
+                                  Sort{},
                                   Rotary{},
                                   Rotary{.rotary_dim = 2},
                                   EmbeddingGather{}};

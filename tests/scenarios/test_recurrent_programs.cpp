@@ -8,7 +8,7 @@
 #include "models/graph/operator.h"
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/mapping_gpus.h"
-#include "scenarios/program_player.h"
+#include "scenarios/operator_sums.h"
 #include "sim/base/error.h"
 
 using namespace lightcone;
@@ -21,28 +21,6 @@ using models::LinearScan;
 using models::SelectiveScan;
 
 namespace {
-
-struct Sums {
-  std::uint64_t matrix = 0, vector = 0, loaded = 0, stored = 0;
-  [[nodiscard]] std::uint64_t flops() const { return matrix + vector; }
-};
-
-// Checks each kernel of the operator and adds up what they do.
-Sums sound_sums(const models::Operator& op, const hardware::GpuSpec& gpu, const MappingOptions& options = {}) {
-  Sums sums;
-  for (const hardware::TileProgram& program : map_operator(op, gpu, options).kernels) {
-    INFO(program.name);
-    REQUIRE_NOTHROW(hardware::check(program));
-    REQUIRE(hardware::occupancy(program, gpu.sm) >= 1);
-    for (const hardware::CtaGroup& group : program.groups) REQUIRE(ProgramPlayer(program, group, 1).run() == "");
-    const hardware::ProgramTotals totals = hardware::totals(program);
-    sums.matrix += totals.mma_useful.count();
-    sums.vector += totals.vector_flops.count();
-    sums.loaded += totals.loaded.count();
-    sums.stored += totals.stored.count();
-  }
-  return sums;
-}
 
 // Eight SMs, so that a few CTAs fill them.
 hardware::GpuSpec small_machine() {
@@ -106,10 +84,20 @@ TEST_CASE("selective and linear scans are exact, prefill and decode") {
         require_exact(scan, gpu);
         scan.complex_values = true;
         require_exact(scan, gpu);
+        scan.constant = true;
+        require_exact(scan, gpu);
+        if (tokens > 200) continue;  // systems go token by token: they are for decode
+        scan.states = 32;
+        require_exact(scan, gpu);
+        scan.complex_values = false;
+        scan.states = 3;
+        require_exact(scan, gpu);
       }
     }
   }
   REQUIRE_THROWS_AS(map_operator(SelectiveScan{1, 10, 10, 0}, gpu), ConfigError);
+  REQUIRE_THROWS_AS(map_operator(LinearScan{1, 1, 64, true, true, 4096}, gpu), ConfigError);
+  REQUIRE_THROWS_AS(map_operator(LinearScan{1, 1, 64, true, false, 4}, gpu), ConfigError);
   REQUIRE_THROWS_AS(map_operator(LinearScan{1, 1'000'000'000'000, 1'000'000'000}, gpu), ConfigError);
 }
 
