@@ -101,10 +101,10 @@ TileProgram linear_scan_program(const models::LinearScan& op) {
   program.name = fmt::format("linear_scan_{}", name(op.format));
   const Bytes all = storage(op.format, op.batch * op.tokens * op.channels * parts);
   const std::uint64_t decay_row = 4 * op.channels * parts;  // of a constant a
-  program.tensors = {op.constant ? Tensor{"a", Bytes(decay_row), Residency::cold, false}
-                                 : Tensor{"a", all, Residency::warm, false},
-                     {"b", all, Residency::warm, false},
-                     {"h", all, Residency::warm, true}};
+  program.tensors = {
+      op.constant ? Tensor{"a", Bytes(decay_row), Residency::cold, false} : Tensor{"a", all, Residency::warm, false},
+      {"b", all, Residency::warm, false},
+      {"h", all, Residency::warm, true}};
   if (op.reads_state || op.writes_state) {
     program.tensors.push_back(
         {"state", storage(op.state_format, op.batch * op.channels * parts), Residency::cold, op.writes_state});

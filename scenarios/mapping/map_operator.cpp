@@ -14,8 +14,11 @@
 #include "scenarios/mapping/grouped_gemm.h"
 #include "scenarios/mapping/linear_attention.h"
 #include "scenarios/mapping/linear_scan.h"
+#include "scenarios/mapping/long_convolution.h"
 #include "scenarios/mapping/row_kernels.h"
+#include "scenarios/mapping/selection_kernels.h"
 #include "scenarios/mapping/selective_scan.h"
+#include "scenarios/mapping/serial_recurrence.h"
 #include "scenarios/mapping/sparse_attention.h"
 #include "sim/base/error.h"
 
@@ -60,6 +63,12 @@ struct Mapper {
   KernelSequence operator()(const LinearAttention& op) const {
     return several(linear_attention_programs(op, gpu, options.library));
   }
+  KernelSequence operator()(const FftConv& op) const { return several(fft_conv_programs(op, gpu)); }
+  KernelSequence operator()(const StateFilter& op) const { return several(state_filter_programs(op, gpu)); }
+  KernelSequence operator()(const SerialRecurrence& op) const { return single(serial_recurrence_program(op, gpu)); }
+  KernelSequence operator()(const PoolRows& op) const { return single(pool_rows_program(op)); }
+  KernelSequence operator()(const PageScores& op) const { return single(page_scores_program(op)); }
+  KernelSequence operator()(const Sort& op) const { return several(sort_programs(op)); }
   KernelSequence operator()(const TopK& op) const { return single(top_k_program(op)); }
   KernelSequence operator()(const GatherRows& op) const { return several(gather_rows_programs(op)); }
   KernelSequence operator()(const CombineRows& op) const { return single(combine_rows_program(op)); }

@@ -15,7 +15,8 @@ struct Sums {
 };
 
 // Checks each kernel of the operator and adds up what they do.
-inline Sums sound_sums(const models::Operator& op, const hardware::GpuSpec& gpu, const scenarios::MappingOptions& options = {}) {
+inline Sums sound_sums(const models::Operator& op, const hardware::GpuSpec& gpu,
+                       const scenarios::MappingOptions& options = {}) {
   Sums sums;
   for (const hardware::TileProgram& program : scenarios::map_operator(op, gpu, options).kernels) {
     INFO(program.name);
