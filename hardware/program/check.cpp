@@ -168,6 +168,12 @@ void check(const TileProgram& program) {
   require(program, !program.groups.empty(), "there are no CTAs");
   require(program, program.cluster_size > 0, "the cluster size is zero");
   for (const CtaGroup& group : program.groups) check_group(program, group);
+  // A class without CTAs has no work from which its timeline could be told.
+  for (std::size_t i = 0; i < program.classes.size(); ++i) {
+    require(program,
+            std::any_of(program.groups.begin(), program.groups.end(), [&](const CtaGroup& g) { return g.cta_class == i; }),
+            "no group uses class " + program.classes[i].name);
+  }
 }
 
 }  // namespace lightcone::hardware

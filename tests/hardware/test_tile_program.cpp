@@ -340,6 +340,7 @@ TEST_CASE("check finds malformed programs") {
       {"cluster", [](auto& p) { p.cluster_size = 3; }},
       {"store to read-only", [](auto& p) { p.tensors[2].written = false; }},
       {"no groups", [](auto& p) { p.groups.clear(); }},
+      {"unused class", [](auto& p) { p.classes.push_back(p.classes[0]); }},
   };
   for (const auto& [what, fault] : faults) {
     TileProgram program = small_gemm(64, 64, 64, 16);
