@@ -170,9 +170,10 @@ void check(const TileProgram& program) {
   for (const CtaGroup& group : program.groups) check_group(program, group);
   // A class without CTAs has no work from which its timeline could be told.
   for (std::size_t i = 0; i < program.classes.size(); ++i) {
-    require(program,
-            std::any_of(program.groups.begin(), program.groups.end(), [&](const CtaGroup& g) { return g.cta_class == i; }),
-            "no group uses class " + program.classes[i].name);
+    require(
+        program,
+        std::any_of(program.groups.begin(), program.groups.end(), [&](const CtaGroup& g) { return g.cta_class == i; }),
+        "no group uses class " + program.classes[i].name);
   }
 }
 

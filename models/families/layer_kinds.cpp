@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/families/layer_kinds.h"
 
+#include "models/families/layer_builder.h"
 #include "models/graph/tensor_bytes.h"
 #include "sim/base/checked.h"
 

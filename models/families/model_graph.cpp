@@ -7,6 +7,8 @@
 
 #include "models/families/layer_builder.h"
 #include "models/families/layer_kinds.h"
+#include "models/graph/tensor_bytes.h"
+#include "sim/base/checked.h"
 #include "sim/base/error.h"
 
 namespace lightcone::models {

@@ -114,8 +114,8 @@ Cost cost_of(const Attention& a) {
   // K and V of this step come from the projection when the operator itself appends them, else from the cache.
   const std::uint64_t visible = visible_keys(a);
   const std::uint64_t fresh = a.writes_kv_cache ? std::min(a.q_len, visible) : 0;
-  const Bytes query = tensor_bytes("attention Q", a.activation, {rows, a.head_dim});
-  const Bytes output = tensor_bytes("attention output", a.activation, {rows, a.v_dim()});
+  const Bytes query = tensor_bytes("attention Q", a.q_format(), {rows, a.head_dim});
+  const Bytes output = tensor_bytes("attention output", a.o_format(), {rows, a.v_dim()});
   const std::uint64_t kv_width = checked_sum("attention head", {a.head_dim, a.values_in_keys ? 0 : a.v_dim()});
   const auto kv = [&](NumberFormat format, std::uint64_t keys) {
     return tensor_bytes("attention K and V", format, {a.batch, keys, a.kv_heads, kv_width});

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -51,7 +52,11 @@ struct Attention {
   bool writes_kv_cache = false;  // the operator also appends this step's K and V to the cache (validation data does)
   std::uint64_t value_dim = 0;   // 0: head_dim
   bool values_in_keys = false;   // V is the first value_dim values of K (absorbed MLA): read once
+  std::optional<NumberFormat> query = {};   // of Q, where it comes in another format than the activations
+  std::optional<NumberFormat> output = {};  // of O, the same
   [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
+  [[nodiscard]] NumberFormat q_format() const { return query.value_or(activation); }
+  [[nodiscard]] NumberFormat o_format() const { return output.value_or(activation); }
 };
 
 // Attention to some of the keys: of each query those that `keys` names. Shapes as of Attention. The last query stands

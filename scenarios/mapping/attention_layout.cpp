@@ -37,24 +37,30 @@ AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPla
   keys_ = !op.causal && op.window > 0 ? std::min(op.window, op.kv_len) : op.kv_len;
   window_ = op.causal && op.window < op.kv_len ? op.window : 0;
 
-  const std::uint64_t q_row = storage(op.activation, op.head_dim).count();
+  const auto queries = [&](std::uint32_t tensor, std::uint64_t row) {
+    MatrixView view{tensor, rows_, row, plan.packed ? row : op.heads * row, {}, 0};
+    view.outer = {Term{Var::cta2, stride(plan.packed ? rows_ * row : group_ * row)},
+                  Term{Var::cta3, stride(op.q_len * op.heads * row)},
+                  plan.packed ? Term{} : Term{Var::cta1, stride(row)}};
+    return view;
+  };
+  const bool narrowed = !plan.narrows_q && info(plan.multiply).bits < info(op.q_format()).bits;
+  const std::uint64_t q_row = storage(narrowed ? plan.multiply : op.q_format(), op.head_dim).count();
+  const std::uint64_t o_row = storage(op.o_format(), op.head_dim).count();
   const std::uint64_t kv_row = storage(op.kv, op.head_dim).count();
-  const std::uint64_t q_sequence = op.q_len * op.heads * q_row;
+  const std::uint64_t all_queries = op.batch * op.q_len * op.heads;
   const std::uint64_t kv_sequence = op.kv_len * op.kv_heads * kv_row;
-  q_ = {0, rows_, q_row, plan.packed ? q_row : op.heads * q_row, {}, 0};
-  q_.outer = {Term{Var::cta2, stride(plan.packed ? rows_ * q_row : group_ * q_row)},
-              Term{Var::cta3, stride(q_sequence)}, plan.packed ? Term{} : Term{Var::cta1, stride(q_row)}};
+  q_ = queries(0, q_row);
   k_ = {1, keys_, kv_row, op.kv_heads * kv_row, {}, 0};
   k_.outer = {Term{Var::cta2, stride(kv_row)}, Term{Var::cta3, stride(kv_sequence)}, Term{}};
   v_ = k_;
   v_.tensor = 2;
-  tensors_ = {{"q", Bytes(op.batch * q_sequence), Residency::warm, false},
+  tensors_ = {{"q", Bytes(all_queries * q_row), Residency::warm, false},
               {"k", Bytes(op.batch * kv_sequence), Residency::cold, false},
               {"v", Bytes(op.batch * kv_sequence), Residency::cold, false}};
   if (plan.splits == 1) {
-    o_ = q_;
-    o_.tensor = 3;
-    tensors_.push_back({"o", Bytes(op.batch * q_sequence), Residency::warm, true});
+    o_ = queries(3, o_row);
+    tensors_.push_back({"o", Bytes(all_queries * o_row), Residency::warm, true});
     add_spills(gpu);
     return;
   }
@@ -334,7 +340,7 @@ std::vector<Op> AttentionLayout::finish(std::uint32_t share, std::uint32_t share
     return {normalise, GlobalStore{share_box(partial_, share, shares), CopyPath::lsu},
             GlobalStore{share_box(sums_, share, shares), CopyPath::lsu}};
   }
-  const std::uint64_t staged = rows * storage(op_.activation, plan_.head_dim).count();
+  const std::uint64_t staged = rows * storage(op_.o_format(), plan_.head_dim).count();
   return {normalise, SharedAccess{path == CopyPath::lsu ? staged : 0, staged},
           GlobalStore{share_box(o_, share, shares), path}};
 }
@@ -363,10 +369,10 @@ TileProgram AttentionLayout::combine() const {
   const std::uint64_t all_rows = op_.batch * op_.kv_heads * rows_;
   const std::uint64_t per_cta = kCombinedRows;
   TileProgram program;
-  program.name = fmt::format("attention_combine_{}_hd{}_split{}", name(op_.activation), op_.head_dim, plan_.splits);
+  program.name = fmt::format("attention_combine_{}_hd{}_split{}", name(op_.o_format()), op_.head_dim, plan_.splits);
   program.tensors = {tensors_[3],
                      tensors_[4],
-                     {"o", Bytes(all_rows * storage(op_.activation, op_.head_dim).count()), Residency::warm, true}};
+                     {"o", Bytes(all_rows * storage(op_.o_format(), op_.head_dim).count()), Residency::warm, true}};
   program.tensors[0].written = program.tensors[1].written = false;
   program.threads_per_cta = static_cast<std::uint32_t>(per_cta * 32);
   program.registers_per_thread = 64;
@@ -386,7 +392,7 @@ TileProgram AttentionLayout::combine() const {
          LoopBegin{0}, GlobalLoad{rows_of(0, op_.head_dim * 4, true)});
   if (plan_.serial_combine) append(role.ops, WaitLoads{});
   append(role.ops, sum, LoopEnd{}, WaitLoads{}, sum,
-         GlobalStore{rows_of(2, storage(op_.activation, op_.head_dim).count(), false), CopyPath::lsu});
+         GlobalStore{rows_of(2, storage(op_.o_format(), op_.head_dim).count(), false), CopyPath::lsu});
   program.classes = {{"rows", {role}, {}}};
   CtaGroup group;
   group.extent[0] = static_cast<std::uint32_t>(ceil_div(all_rows, per_cta));

@@ -70,12 +70,13 @@ void shrink_to_fit(AttentionPlan& plan, const GpuSpec& gpu) {
 }
 
 AttentionPlan plan_attention(const models::Attention& op, const GpuSpec& gpu, KernelLibrary library) {
-  if (library == KernelLibrary::tensorrt_llm) {
-    if (one_query(op) && gpu.sm.tensor.generation != TensorCoreGeneration::tcgen05 &&
-        query_heads_per_kv_head(op) > kMostGrouped)
-      return plan_masked_mha(op);
+  const bool many_grouped = query_heads_per_kv_head(op) > kMostGrouped;
+  if (library == KernelLibrary::tensorrt_llm && one_query(op) && many_grouped) return plan_masked_mha(op);
+  const bool upstream = library == KernelLibrary::flash_attention_2 || library == KernelLibrary::flash_attention_3;
+  if (gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 && one_query(op) && !upstream)
+    return plan_trtllm_gen_decode(op, gpu);
+  if (library == KernelLibrary::tensorrt_llm)
     return xqa_on_wgmma(op, gpu) ? plan_xqa(op, gpu) : plan_fused_mha(op, gpu);
-  }
   const bool mma_sync = gpu.sm.tensor.generation == TensorCoreGeneration::mma_sync;
   if (library != KernelLibrary::flash_attention_2) {
     if (!mma_sync) return plan_flash_3(op, gpu, library);

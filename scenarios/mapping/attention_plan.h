@@ -28,8 +28,10 @@ struct AttentionPlan {
   bool transposes_v = false;   // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
   bool promotes = false;       // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
   bool bulk_pages = false;     // a page is a TMA box
+  bool bulk_queries = false;   // packed rows are one, too: heads of a group lie side by side
   bool by_head = false;        // a CTA per query head, without matrix instructions (masked_mha.h)
   bool appends_cache = false;  // rotates Q and K and appends K and V itself
+  bool narrows_q = false;      // reads Q as the activations are and narrows it itself; else another kernel did
   NumberFormat multiply = NumberFormat::bf16;
 };
 
@@ -55,6 +57,8 @@ AttentionPlan plan_flash_3_sync(const models::Attention& op, const hardware::Gpu
 AttentionPlan plan_flash_3(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);
 // TensorRT-LLM, prefill: cpp/kernels/fmha_v2 (setup.py: enumerate_*_flash_warpspec_kernels).
 AttentionPlan plan_fused_mha(const models::Attention& op, const hardware::GpuSpec& gpu);
+// Decode on tcgen05, whatever the server (attention_plan_trtllm_gen.cpp).
+AttentionPlan plan_trtllm_gen_decode(const models::Attention& op, const hardware::GpuSpec& gpu);
 // TensorRT-LLM, decode of more query heads per KV head than XQA takes: masked_mha.h.
 AttentionPlan plan_masked_mha(const models::Attention& op);
 // TensorRT-LLM, decode of an 8-bit cache on Hopper: cpp/kernels/xqa/mha_sm90.cu.

@@ -93,6 +93,7 @@ AttentionPlan plan_xqa(const models::Attention& op, const GpuSpec& gpu) {
   plan.packed = true;
   plan.bulk_pages = true;
   plan.softmax_in_turn = true;
+  plan.narrows_q = true;
   plan.ctas_per_sm = 2;
   // compileEngine.cpp, appliesRoPEInXqaKernel: the head holds all values that are rotated.
   plan.appends_cache = op.writes_kv_cache && op.head_dim >= kRotatedValues;

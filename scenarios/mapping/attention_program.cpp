@@ -15,10 +15,13 @@ namespace {
 // Pipes of a CTA, in the order in which they are declared.
 constexpr std::uint8_t kK = 0, kV = 1, kQ = 2, kTurned = 3;
 
-Role producer_role(const AttentionLayout& layout, bool packed) {
+// Packed rows that are no TMA box are gathered by the warps that multiply them.
+bool gathers_queries(const AttentionPlan& plan) { return plan.packed && !plan.bulk_queries; }
+
+Role producer_role(const AttentionLayout& layout, bool loads_q) {
   Role role{"producer", 1, {}};
   append(role.ops, layout.set_up());
-  if (!packed) append(role.ops, AcquireStage{kQ}, layout.load_q(kQ), CommitStage{kQ});
+  if (loads_q) append(role.ops, AcquireStage{kQ}, layout.load_q(kQ), CommitStage{kQ});
   append(role.ops, LoopBegin{0}, AcquireStage{kK}, layout.load_k(kK, Var::loop0, 0), CommitStage{kK}, AcquireStage{kV},
          layout.load_v(kV, Var::loop0), CommitStage{kV}, LoopEnd{});
   return role;
@@ -60,14 +63,15 @@ void blocks_in_turn(Role& role, const AttentionLayout& layout, std::uint8_t v, s
 Role consumer_role(const AttentionLayout& layout, const AttentionPlan& plan, std::uint32_t share,
                    std::uint32_t shares) {
   Role role{"consumer" + std::to_string(share), 4, {}};
-  if (plan.packed) {
+  const bool gathers = gathers_queries(plan);
+  if (gathers) {
     append(role.ops, layout.set_up(), layout.gather_q(share, shares));
   } else {
     append(role.ops, WaitStage{kQ});
   }
   const std::uint8_t v = plan.transposes_v ? kTurned : kV;
   (plan.softmax_in_turn ? blocks_in_turn : overlapped_blocks)(role, layout, v, share, shares);
-  if (!plan.packed) append(role.ops, ReleaseStage{kQ});
+  if (!gathers) append(role.ops, ReleaseStage{kQ});
   append(role.ops, WaitStores{}, layout.finish(share, shares, plan.packed ? CopyPath::lsu : CopyPath::bulk));
   return role;
 }
@@ -87,7 +91,7 @@ std::vector<Op> synchronous_block(const AttentionLayout& layout, bool next) {
 
 TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& plan, const GpuSpec& gpu) {
   const AttentionLayout layout(op, plan, gpu);
-  const std::uint32_t shares = plan.rows / rows_per_share(gpu);
+  const std::uint32_t shares = std::max(1u, plan.rows / rows_per_share(gpu));
   TileProgram program = layout.start("flash_attention_3");
   program.persistent = plan.ctas_per_sm == 1;
   program.threads_per_cta = 128 * (1 + shares);
@@ -95,7 +99,7 @@ TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& 
   // consumer warpgroup takes 168 as well, so that no second one fits the SM.
   program.registers_per_thread = plan.ctas_per_sm > 1 ? 112 : shares <= 2 ? 168 : 128;
   CtaClass cta{"tile",
-               {producer_role(layout, plan.packed)},
+               {producer_role(layout, !gathers_queries(plan))},
                {{"k", plan.stages, shares}, {"v", plan.stages, plan.transposes_v ? 1 : shares}, {"q", 1, shares}}};
   if (plan.transposes_v) {
     cta.pipes.push_back({"v_transposed", plan.stages, shares});

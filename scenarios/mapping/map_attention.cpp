@@ -74,19 +74,25 @@ hardware::TileProgram swap_copy(const models::Attention& op, const hardware::Gpu
                              KernelLibrary::automatic);
 }
 
-// SGLang's fa3 backend converts Q, and its cache pool K and V, by calls of their own where the cache is narrower
-// (flashattention_backend.py, memory_pool.py: set_kv_buffer).
-void add_conversions(const models::Attention& op, const hardware::GpuSpec& gpu, KernelSequence& sequence) {
-  const auto convert = [&](std::uint64_t heads) {
-    sequence.kernels.push_back(elementwise_program(
-        {models::ElementwiseKind::copy, op.batch * op.q_len * heads * op.head_dim, op.activation, op.kv}, gpu,
-        KernelLibrary::automatic));
+// Products in a narrower format take Q in that format. vLLM quantises it by a kernel of its own with a static scale
+// (attention/layer.py: query_quant). SGLang's fa3 backend converts Q, and its cache pool K and V, by calls of their own
+// (flashattention_backend.py, memory_pool.py: set_kv_buffer). TensorRT-LLM's preprocessing writes Q narrow.
+void add_conversions(const models::Attention& op, const AttentionPlan& plan, const hardware::GpuSpec& gpu,
+                     KernelLibrary library, KernelSequence& sequence) {
+  if (library == KernelLibrary::tensorrt_llm) return;
+  const auto convert = [&](models::ElementwiseKind kind, std::uint64_t heads, NumberFormat from) {
+    const std::uint64_t row = heads * op.head_dim;
+    sequence.kernels.push_back(
+        elementwise_program({kind, op.batch * op.q_len * row, from, plan.multiply, row}, gpu, library));
   };
-  if (op.writes_kv_cache) {
-    convert(op.kv_heads);
-    convert(op.kv_heads);
+  if (library == KernelLibrary::sglang && op.writes_kv_cache && info(op.kv).bits < info(op.activation).bits) {
+    convert(models::ElementwiseKind::copy, op.kv_heads, op.activation);
+    convert(models::ElementwiseKind::copy, op.kv_heads, op.activation);
   }
-  convert(op.heads);
+  if (info(plan.multiply).bits < info(op.q_format()).bits) {
+    const bool cast = library == KernelLibrary::sglang;
+    convert(cast ? models::ElementwiseKind::copy : models::ElementwiseKind::quantize, op.heads, op.q_format());
+  }
 }
 
 // Positions of the table of cosines and sines that TensorRT-LLM makes for a layer built without a model, as its
@@ -120,8 +126,7 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
   check_sizes(op);
   const AttentionPlan plan = plan_attention(op, gpu, options.library);
   KernelSequence sequence;
-  const bool narrower = info(plan.multiply).bits < info(op.activation).bits;
-  if (narrower && options.library == KernelLibrary::sglang) add_conversions(op, gpu, sequence);
+  add_conversions(op, plan, gpu, options.library, sequence);
   if (op.writes_kv_cache && !plan.appends_cache) {
     sequence.kernels.push_back(append_to_cache(op, plan, gpu, options));
   }

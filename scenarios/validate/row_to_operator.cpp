@@ -154,6 +154,17 @@ void choose_flash_attention(const std::string& kernel, MappedPoint& mapped) {
   }
 }
 
+// "fp8" names the products of a measured call; its output is bf16. vLLM's gets Q quantised already and narrows K and V
+// as it appends them, SGLang's gets all three quantised, and TensorRT-LLM's narrows them itself.
+void set_stream_formats(NumberFormat products, KernelLibrary library, models::Attention& a) {
+  a.activation = products;
+  if (info(products).bits >= 16) return;
+  a.output = NumberFormat::bf16;
+  if (library == KernelLibrary::sglang) return;
+  a.activation = NumberFormat::bf16;
+  if (library == KernelLibrary::vllm) a.query = products;
+}
+
 MappedPoint attention(const OperatingPoint& point) {
   MappedPoint mapped = start(point);
   models::Attention a;
@@ -165,9 +176,10 @@ MappedPoint attention(const OperatingPoint& point) {
   a.head_dim = size(point, "head_dim");
   a.causal = flag_or(point, "causal", true);
   a.window = size_or(point, "window", 0);
-  a.activation = format(point.dtype);
+  const NumberFormat products = format(point.dtype);
   const std::string kv = point.text("kv_dtype");
-  a.kv = kv.empty() ? a.activation : format(kv);
+  a.kv = kv.empty() ? products : format(kv);
+  set_stream_formats(products, mapped.options.library, a);
   a.paged = contains(point.note, "paged");
   a.writes_kv_cache = contains(point.note, "KV-cache write");
   if (point.op == "attention_prefill" && contains(point.kernel, "triton")) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each family of attention kernels: its tile, how many CTAs it launches, into how many parts it splits the keys, and
 // the kernels around it.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -107,6 +108,44 @@ TEST_CASE("FlashAttention-3: the published tiles, and those of vLLM's fork") {
   REQUIRE((planned(step, fork).splits == 1 && planned(step, fork).most_splits > 1));
   // A single KV head of one sequence over 32 blocks: 28 parts are within 85 % of 32.
   REQUIRE(planned(decode(1, 4, 1, 4096, 128), upstream).splits == 28);
+}
+
+TEST_CASE("decode on Blackwell: rows of a group in steps of 8, keys dealt to the SMs, Q by TMA") {
+  for (const KernelLibrary library : {KernelLibrary::vllm, KernelLibrary::sglang, KernelLibrary::tensorrt_llm}) {
+    const models::Attention step = decode(4, 32, 8, 4096, 128);
+    const AttentionPlan plan = plan_attention(step, blackwell(), library);
+    REQUIRE(tile(plan) == Tile{8, 128});
+    REQUIRE((plan.packed && plan.bulk_queries && plan.stages > 2));
+    REQUIRE(plan.splits == 148 / (4 * 8));
+    require_sound(flash_attention_3(step, plan, blackwell()), blackwell());
+  }
+  // No part has fewer than 256 keys; 20 query heads take 24 rows.
+  const auto library = KernelLibrary::vllm;
+  REQUIRE(plan_attention(decode(1, 20, 1, 512, 64), blackwell(), library).splits == 2);
+  REQUIRE(plan_attention(decode(1, 20, 1, 512, 64), blackwell(), library).rows == 24);
+  REQUIRE(plan_attention(decode(4, 96, 2, 1000, 128), blackwell(), KernelLibrary::tensorrt_llm).by_head);
+}
+
+TEST_CASE("8-bit products: Q narrowed by a kernel before, or by none where it comes narrow") {
+  const models::Attention step = in_fp8(decode(64, 32, 8, 1000, 128));
+  REQUIRE(names(step, hopper(), KernelLibrary::vllm).front().starts_with("elementwise_quantize"));
+  models::Attention narrow = step;
+  narrow.query = NumberFormat::fp8_e4m3;
+  REQUIRE(names(narrow, hopper(), KernelLibrary::vllm).front().starts_with("reshape_and_cache"));
+  // SGLang converts K, V and Q; TensorRT-LLM's preprocessing writes them narrow.
+  const auto conversions = [&](KernelLibrary library) {
+    const auto list = names(step, hopper(), library);
+    return std::count_if(list.begin(), list.end(),
+                         [](const std::string& name) { return name.starts_with("elementwise_copy"); });
+  };
+  REQUIRE(conversions(KernelLibrary::sglang) == 3);
+  REQUIRE(conversions(KernelLibrary::tensorrt_llm) == 0);
+
+  // The attention kernel reads Q in 8 bits and writes O in 16.
+  const hardware::TileProgram kernel =
+      flash_attention_3(step, plan_attention(step, hopper(), KernelLibrary::vllm), hopper());
+  REQUIRE(kernel.tensors.at(0).bytes == Bytes(64 * 32 * 128));
+  REQUIRE(kernel.tensors.at(3).bytes == Bytes(64 * 32 * 128 * 2));
 }
 
 TEST_CASE("TensorRT-LLM: fused kernels for prefill, XQA or masked MHA for decode") {

@@ -60,6 +60,16 @@ TEST_CASE("attention rows carry cache, window and chunk") {
   REQUIRE((a.paged && a.writes_kv_cache && a.causal && a.window == 32));
   REQUIRE((a.activation == NumberFormat::bf16 && a.kv == NumberFormat::fp8_e4m3));
 
+  // fp8 products: what the timed call of each server is given.
+  const auto fp8 = [&](const char* source) {
+    return only<models::Attention>(map_row(point("attention_prefill", "fp8", params, source)));
+  };
+  const auto vllm = fp8("aiconfigurator:vllm-0.24.0"), sglang = fp8("aiconfigurator:sglang-0.5.14");
+  REQUIRE((vllm.activation == NumberFormat::bf16 && vllm.q_format() == NumberFormat::fp8_e4m3));
+  REQUIRE((sglang.activation == NumberFormat::fp8_e4m3 && sglang.q_format() == NumberFormat::fp8_e4m3));
+  REQUIRE(fp8("aiconfigurator:trtllm-1.3.0rc20").q_format() == NumberFormat::bf16);
+  for (const auto& row : {vllm, sglang}) REQUIRE(row.o_format() == NumberFormat::bf16);
+
   params.erase("window");
   params["chunk"] = "16";
   a = only<models::Attention>(map_row(point("attention_prefill", "bf16", params)));
