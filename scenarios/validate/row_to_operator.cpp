@@ -69,7 +69,7 @@ struct SourceRule {
   TimingConvention timing;
   GemmTileList gemm_tiles = GemmTileList::fine;
 };
-constexpr std::array<SourceRule, 8> kSources{{
+constexpr std::array<SourceRule, 9> kSources{{
     {"aiconfigurator:vllm", KernelLibrary::vllm, TimingConvention::graph_replay},
     {"aiconfigurator:sglang", KernelLibrary::sglang, TimingConvention::graph_replay},
     {"aiconfigurator:trtllm", KernelLibrary::tensorrt_llm, TimingConvention::graph_replay},
@@ -78,6 +78,7 @@ constexpr std::array<SourceRule, 8> kSources{{
     {"neusight", KernelLibrary::pytorch_eager, TimingConvention::eager},
     {"llmcompass", KernelLibrary::pytorch_eager, TimingConvention::eager},
     {"flash-attention", KernelLibrary::automatic, TimingConvention::stream},
+    {"lightcone-gpu", KernelLibrary::automatic, TimingConvention::graph_replay},
     {"", KernelLibrary::automatic, TimingConvention::stream},  // cuBLAS loops of the published tables
 }};
 
