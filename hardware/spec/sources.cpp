@@ -28,14 +28,15 @@ bool names_field(const std::string& names, const std::string& field) {
   return false;
 }
 
-// The citation of `field` among the `source` entries of `message`: one that names it, else the one for "*".
+// The citation of `field` among the `source` entries of `message`: the last that names it (a derived file's stand
+// behind its base's), else the one for "*".
 std::optional<Citation> citation(const pb::Message& message, const std::string& path, const FieldLocations& locations,
                                  const std::string& field) {
   const FieldDescriptor* list = message.GetDescriptor()->FindFieldByName("source");
   if (list == nullptr) return std::nullopt;
   std::optional<Citation> for_all;
   const pb::Reflection& reflection = *message.GetReflection();
-  for (int i = 0; i < reflection.FieldSize(message, list); ++i) {
+  for (int i = reflection.FieldSize(message, list) - 1; i >= 0; --i) {
     const pb::Message& source = reflection.GetRepeatedMessage(message, list, i);
     const auto text_of = [&](const char* name) {
       return source.GetReflection()->GetString(source, source.GetDescriptor()->FindFieldByName(name));
@@ -44,7 +45,7 @@ std::optional<Citation> citation(const pb::Message& message, const std::string& 
     Citation found{text_of("text"), locations.where(join_path(where, "text")).file};
     const std::string names = text_of("name");
     if (names_field(names, field)) return found;
-    if (names == "*") for_all = std::move(found);
+    if (names == "*" && !for_all) for_all = std::move(found);
   }
   return for_all;
 }
