@@ -38,16 +38,49 @@ Decode read_decode(const MessageReader& from) {
   return out;
 }
 
-Phase read_phase(const MessageReader& from) {
-  if (from.has("decode")) return read_decode(from.child("decode"));
-  if (from.has("prefill")) return read_prefill(from.child("prefill"));
-  from.fault("", "has no phase; give prefill { batch prompt_tokens } or decode { batch context_tokens }");
-  return Prefill{};
-}
-
 NumberFormat read_format(const MessageReader& from, const std::string& field) {
   const int value = from.enumeration(field);
   return value == 0 ? NumberFormat::bf16 : static_cast<NumberFormat>(value - 1);
+}
+
+static_assert(proto::Training::full - 1 == static_cast<int>(models::Recomputation::full));
+
+Training read_training(const MessageReader& from) {
+  Training out;
+  out.batch = from.integer("batch", {1, kMostBatch});
+  out.sequence_tokens = from.integer("sequence_tokens", {1, kMostTokensPerSequence});
+  out.micro_batches = from.integer("micro_batches", {1, kMostBatch});
+  const int recomputation = from.enumeration("recomputation");
+  if (recomputation > 0) out.recomputation = static_cast<models::Recomputation>(recomputation - 1);
+  out.gradients = read_format(from, "gradients");
+  check_product(from, "sequence_tokens", out.batch, out.sequence_tokens);
+  return out;
+}
+
+Phase read_phase(const MessageReader& from) {
+  if (from.has("decode")) return read_decode(from.child("decode"));
+  if (from.has("prefill")) return read_prefill(from.child("prefill"));
+  if (from.has("training")) return read_training(from.child("training"));
+  from.fault("",
+             "has no phase; give prefill { batch prompt_tokens }, decode { batch context_tokens } or training { batch "
+             "sequence_tokens micro_batches recomputation gradients }");
+  return Prefill{};
+}
+
+// One format for weights and activations, and what a master copy in fp32 makes sense for.
+void check_training(const Training& training, const TensorFormats& formats, const MessageReader& from) {
+  const bool trained = formats.weights == NumberFormat::bf16 || formats.weights == NumberFormat::fp16 ||
+                       formats.weights == NumberFormat::fp32;
+  if (!trained) {
+    from.fault("formats.weights", fmt::format("training in {} is not modelled; allowed: bf16, fp16, fp32",
+                                              lightcone::name(formats.weights)));
+  }
+  if (formats.activations != formats.weights)
+    from.fault("formats.activations",
+               fmt::format("must be {}, as the weights are, for training", lightcone::name(formats.weights)));
+  if (training.gradients != formats.weights && training.gradients != NumberFormat::fp32)
+    from.fault("training.gradients",
+               fmt::format("must be {}, as the weights are, or fp32", lightcone::name(formats.weights)));
 }
 
 }  // namespace
@@ -72,7 +105,12 @@ WorkloadSpec to_workload_spec(const google::protobuf::Message& message, const Fi
   out.name = from.text_or("name", "");
   out.phase = read_phase(from);
   const MessageReader formats = from.child("formats");
-  out.formats = {read_format(formats, "weights"), read_format(formats, "activations"), read_format(formats, "kv")};
+  const Training* training = std::get_if<Training>(&out.phase);
+  out.formats.weights = read_format(formats, "weights");
+  out.formats.activations = read_format(formats, "activations");
+  // Training keeps no KV cache.
+  out.formats.kv = training == nullptr || formats.has("kv") ? read_format(formats, "kv") : out.formats.activations;
+  if (training != nullptr && faults.empty()) check_training(*training, out.formats, from);
   out.launch = from.enumeration("launch") == proto::Workload::stream ? LaunchMode::stream : LaunchMode::graph;
   if (!faults.empty()) throw ConfigError(std::move(faults));
   return out;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is asked of a model in one pass: the phase with its batch and lengths, and the formats of the tensors. Plain
-// values; workloads/load.h fills them from files. Training steps, chunked prefill, batches of unequal lengths and
-// streams of requests are not described here.
+// values; workloads/load.h fills them from files. Chunked prefill, batches of unequal lengths and streams of requests
+// are not described here.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <string_view>
 #include <variant>
 
+#include "models/graph/backward.h"
 #include "sim/base/number_format.h"
 
 namespace lightcone::workloads {
@@ -25,7 +26,16 @@ struct Decode {
   std::uint64_t context_tokens = 1;  // that the new token attends to, itself included: at least 2
 };
 
-using Phase = std::variant<Prefill, Decode>;
+// One optimiser step of AdamW: the gradients of `micro_batches` batches add up.
+struct Training {
+  std::uint64_t batch = 1;            // sequences of one micro batch
+  std::uint64_t sequence_tokens = 1;  // of each
+  std::uint64_t micro_batches = 1;
+  models::Recomputation recomputation = models::Recomputation::none;
+  NumberFormat gradients = NumberFormat::bf16;
+};
+
+using Phase = std::variant<Prefill, Decode, Training>;
 
 struct TensorFormats {
   NumberFormat weights = NumberFormat::bf16;
@@ -43,9 +53,10 @@ struct WorkloadSpec {
   LaunchMode launch = LaunchMode::graph;
 };
 
-std::string_view phase_name(const WorkloadSpec& workload);    // "prefill" or "decode"
-std::uint64_t batch(const WorkloadSpec& workload);            // sequences
+std::string_view phase_name(const WorkloadSpec& workload);    // "prefill", "decode" or "training"
+std::uint64_t batch(const WorkloadSpec& workload);            // sequences (of a micro batch)
 std::uint64_t new_tokens(const WorkloadSpec& workload);       // per sequence, that pass through the layers
 std::uint64_t attended_tokens(const WorkloadSpec& workload);  // per sequence, in the KV cache after the pass
+std::uint64_t micro_batches(const WorkloadSpec& workload);    // 1 but for training
 
 }  // namespace lightcone::workloads

@@ -52,9 +52,10 @@ Section::Index build(LayerBuilder& b, const AttentionMixer& a, const std::vector
              b.norm("k_norm", NormKind::rms, a.kv_heads, a.head_dim, {qkv})};
   }
   const std::uint64_t turned = rotary_dim(a, b.model());
-  const Section::Index placed =
-      b.add(turned == 0 ? "kv_write" : "rotary",
-            Rotary{b.rows(), a.heads, a.kv_heads, a.head_dim, turned, true, b.stream(), shape.kv}, heads);
+  if (turned != 0 || !shape.training) {
+    heads = {b.add(turned == 0 ? "kv_write" : "rotary",
+                   Rotary{b.rows(), a.heads, a.kv_heads, a.head_dim, turned, true, b.stream(), shape.kv}, heads)};
+  }
   Section::Index result = b.add("attention",
                                 Attention{.batch = shape.batch,
                                           .heads = a.heads,
@@ -68,7 +69,7 @@ Section::Index build(LayerBuilder& b, const AttentionMixer& a, const std::vector
                                           .kv = shape.kv,
                                           .paged = b.continues(),
                                           .value_dim = a.value_dim},
-                                {placed});
+                                heads);
   if (a.output_gate) {
     result = b.elementwise("output_gate", ElementwiseKind::sigmoid_mul, output_width(a), {qkv, result});
   }

@@ -18,7 +18,23 @@ LayerBuilder::LayerBuilder(const ModelSpec& model, const PhaseShape& shape, Sect
       rows_(checked_product("the number of tokens", {shape.batch, shape.tokens})),
       stream_(stream_format(shape.activations)) {}
 
+namespace {
+
+// Nothing is kept for later tokens.
+struct WithoutState {
+  void operator()(Rotary& op) const { op.writes_kv_cache = false; }
+  void operator()(CausalConv& op) const { op.writes_state = false; }
+  void operator()(SelectiveScan& op) const { op.writes_state = false; }
+  void operator()(LinearAttention& op) const { op.writes_state = false; }
+  void operator()(LinearScan& op) const { op.writes_state = false; }
+  template <class Op>
+  void operator()(Op&) const {}
+};
+
+}  // namespace
+
 LayerBuilder::Index LayerBuilder::add(std::string name, Operator op, const std::vector<Index>& inputs) {
+  if (shape_->training) std::visit(WithoutState{}, op);
   return section_->add(std::move(name), std::move(op), inputs);
 }
 

@@ -38,6 +38,7 @@ Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section:
     query = b.add("rotary", Rotary{b.rows(), a.heads, 1, a.rope_dim, a.rope_dim, false, b.stream(), b.shape().kv},
                   {query, down});
   }
+  if (b.shape().training) return {query, latent, query_latent};
   const std::uint64_t written = size_product({b.rows(), latent_width(a)});
   const Section::Index stored =
       b.add("kv_write", Elementwise{ElementwiseKind::copy, written, b.stream(), b.shape().kv, latent_width(a)},
@@ -113,10 +114,13 @@ Section::Index indexed(LayerBuilder& b, const MlaMixer& a, const Projected& from
   const Section::Index key =
       b.linear("index_k_weights", b.d_model(), size_sum({a.index_dim, a.index_heads}), false, inputs);
   const Section::Index normed = b.norm("index_k_norm", NormKind::layer, 1, a.index_dim, {key});
-  const Section::Index stored = b.add(
-      "index_k_write",
-      Elementwise{ElementwiseKind::copy, size_product({b.rows(), a.index_dim}), b.stream(), shape.kv, a.index_dim},
-      {normed});
+  Section::Index stored = normed;
+  if (!shape.training) {
+    stored = b.add(
+        "index_k_write",
+        Elementwise{ElementwiseKind::copy, size_product({b.rows(), a.index_dim}), b.stream(), shape.kv, a.index_dim},
+        {normed});
+  }
   const Section::Index scores = b.add("index_scores",
                                       Attention{.batch = shape.batch,
                                                 .heads = a.index_heads,

@@ -118,12 +118,13 @@ Section layer(const ModelSpec& model, const PhaseShape& shape, const Block& bloc
 Section head(const ModelSpec& model, const PhaseShape& shape) {
   Section s("head", 1);
   const LayerBuilder b(model, shape, s);
-  s.add("lm_head", Gemm{.m = shape.batch,
-                        .n = model.vocabulary,
-                        .k = model.d_model,
-                        .activation = b.stream(),
-                        .weight = b.stream(),
-                        .output = b.stream()});
+  const Index logits = s.add("lm_head", Gemm{.m = shape.training ? b.rows() : shape.batch,
+                                             .n = model.vocabulary,
+                                             .k = model.d_model,
+                                             .activation = b.stream(),
+                                             .weight = b.stream(),
+                                             .output = b.stream()});
+  if (shape.training) s.add("loss", CrossEntropy{b.rows(), model.vocabulary, b.stream()}, {logits});
   return s;
 }
 

@@ -20,6 +20,7 @@ struct PhaseShape {
                                                   // bf16, which the residual stream keeps
   NumberFormat kv = NumberFormat::bf16;
   NumberFormat state = NumberFormat::fp32;  // of recurrent layers
+  bool training = false;  // no cache and no state is kept, the LM head sees every token, a loss follows
 };
 
 }  // namespace lightcone::models

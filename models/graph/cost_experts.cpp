@@ -49,14 +49,30 @@ std::vector<std::uint64_t> apportion(std::vector<double> shares, std::uint64_t r
   return out;
 }
 
-// Quantiles of Binomial(tokens, top_k / experts) at (i + 1/2) / experts: what the experts' loads look like, sorted.
+// Quantiles of Binomial(tokens, top_k / experts) at (i + 1/2) / experts: what the experts' loads look like, sorted. One
+// walk along the distribution gives them all, where it is not too wide to be walked.
 std::vector<double> binomial_quantiles(std::uint64_t experts, std::uint64_t tokens, double probability) {
   using namespace boost::math::policies;
+  constexpr double kWidest = 2000, kFarBelow = 12;  // standard deviations: nothing lies below
   const boost::math::binomial_distribution<double, policy<discrete_quantile<integer_round_up>>> load(
       static_cast<double>(tokens), probability);
+  const double deviation = boost::math::standard_deviation(load);
+  const auto n = static_cast<double>(tokens), odds = probability / (1 - probability);
+  double k = std::floor(std::max(0.0, boost::math::mean(load) - kFarBelow * deviation));
+  double mass = boost::math::pdf(load, k), below = boost::math::cdf(load, k);
   std::vector<double> out(experts);
   for (std::uint64_t i = 0; i < experts; ++i) {
-    out[experts - 1 - i] = boost::math::quantile(load, (static_cast<double>(i) + 0.5) / static_cast<double>(experts));
+    const double share = (static_cast<double>(i) + 0.5) / static_cast<double>(experts);
+    if (deviation > kWidest) {
+      out[experts - 1 - i] = boost::math::quantile(load, share);
+      continue;
+    }
+    while (below < share && k < n) {
+      mass *= (n - k) / (k + 1) * odds;
+      ++k;
+      below += mass;
+    }
+    out[experts - 1 - i] = k;
   }
   return out;
 }

@@ -60,4 +60,27 @@ Cost cost_of(const GatherRows& op);
 Cost cost_of(const CombineRows& op);
 Cost cost_of(const GroupedGemm& op);
 
+// Training (cost_backward.cpp, cost_backward_recurrent.cpp).
+Cost cost_of(const Backward<Attention>& op);
+Cost cost_of(const Backward<Norm>& op);
+Cost cost_of(const Backward<Softmax>& op);
+Cost cost_of(const Backward<Elementwise>& op);
+Cost cost_of(const Backward<EmbeddingGather>& op);
+Cost cost_of(const Backward<CausalConv>& op);
+Cost cost_of(const Backward<SelectiveScan>& op);
+Cost cost_of(const Backward<LinearAttention>& op);
+Cost cost_of(const Backward<LinearScan>& op);
+Cost cost_of(const Backward<TopK>& op);
+Cost cost_of(const Backward<GatherRows>& op);
+Cost cost_of(const Backward<CombineRows>& op);
+Cost cost_of(const Backward<GroupedGemm>& op);
+Cost cost_of(const ColumnSum& op);
+Cost cost_of(const CrossEntropy& op);
+Cost cost_of(const AdamW& op);
+
+// Keys that at least one query sees: these must be read.
+std::uint64_t visible_keys(const Attention& a);
+// Bytes of the decays and mixing strengths of linear attention.
+Bytes gate_bytes(const LinearAttention& a, std::uint64_t rows);
+
 }  // namespace lightcone::models

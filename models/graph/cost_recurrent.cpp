@@ -69,6 +69,8 @@ std::uint64_t head_state(const LinearAttention& a) {
   return a.rule == LinearRule::mlstm ? sum({matrix, a.key_dim, 1}) : matrix;
 }
 
+}  // namespace
+
 // Values per token and value head beside q, k, v: decays and mixing strengths, in fp32 where they are scalars.
 Bytes gate_bytes(const LinearAttention& a, std::uint64_t rows) {
   const auto scalars = [&](std::uint64_t n) {
@@ -94,8 +96,6 @@ Bytes gate_bytes(const LinearAttention& a, std::uint64_t rows) {
   }
   return {};
 }
-
-}  // namespace
 
 Cost cost_of(const CausalConv& op) {
   require_positive("causal_conv", {{"batch", op.batch},

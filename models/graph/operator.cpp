@@ -53,6 +53,12 @@ constexpr std::array<std::string_view, 9> kRules{"sum",         "scalar_decay", 
 
 constexpr std::uint64_t kIndexBytes = 4;  // token ids and positions are 32-bit integers
 
+// What the output holds is read and added to.
+void add_to_output(Cost& c, std::initializer_list<std::uint64_t> sizes) {
+  c.vector_flops = Flops(checked_sum("accumulation", {c.vector_flops.count(), checked_product("accumulation", sizes)}));
+  c.read_bytes = total("accumulation", {c.read_bytes, c.written_bytes});
+}
+
 Cost cost_of(const Gemm& g) {
   require_positive("gemm", {{"m", g.m}, {"n", g.n}, {"k", g.k}});
   Cost c;
@@ -64,6 +70,7 @@ Cost cost_of(const Gemm& g) {
   c.weight_bytes = g.weights_are_static ? weights : Bytes();
   c.read_bytes = g.weights_are_static ? inputs : total("gemm inputs", {inputs, weights});
   c.written_bytes = tensor_bytes("gemm output", g.output, {g.m, g.n});
+  if (g.accumulates) add_to_output(c, {g.m, g.n});
   return c;
 }
 
@@ -76,15 +83,8 @@ Cost cost_of(const BatchedGemm& g) {
   c.weight_bytes = g.weights_are_static ? weights : Bytes();
   c.read_bytes = g.weights_are_static ? inputs : total("bmm inputs", {inputs, weights});
   c.written_bytes = tensor_bytes("bmm output", g.output, {g.batch, g.m, g.n});
+  if (g.accumulates) add_to_output(c, {g.batch, g.m, g.n});
   return c;
-}
-
-// Keys that at least one query sees: these must be read.
-std::uint64_t visible_keys(const Attention& a) {
-  if (a.window == 0) return a.kv_len;
-  if (!a.causal) return std::min(a.kv_len, a.window);
-  const std::uint64_t rows = std::min(a.q_len, a.kv_len);
-  return std::min(a.kv_len, checked_sum("attention window", {rows - 1, a.window}));
 }
 
 // Softmax per pair: scale, running maximum, subtract it, sum; one exp. Per query and head: one reciprocal, and the
@@ -220,6 +220,13 @@ Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 }  // namespace
 
+std::uint64_t visible_keys(const Attention& a) {
+  if (a.window == 0) return a.kv_len;
+  if (!a.causal) return std::min(a.kv_len, a.window);
+  const std::uint64_t rows = std::min(a.q_len, a.kv_len);
+  return std::min(a.kv_len, checked_sum("attention window", {rows - 1, a.window}));
+}
+
 std::uint64_t attended_pairs(std::uint64_t q_len, std::uint64_t kv_len, bool causal, std::uint64_t window) {
   const std::uint64_t most = window == 0 ? kv_len : std::min(window, kv_len);  // keys of the last query
   if (!causal) return checked_product("attention pairs", {q_len, most});
@@ -247,30 +254,41 @@ const ElementwiseInfo& info(ElementwiseKind kind) { return kElementwise.at(stati
 std::string_view name(ElementwiseKind kind) { return info(kind).name; }
 
 std::string kind_name(const Operator& op) {
-  return std::visit(Overloaded{[](const Gemm&) { return "gemm"; },
-                               [](const BatchedGemm&) { return "bmm"; },
-                               [](const Attention&) { return "attention"; },
-                               [](const Norm& n) { return n.kind == NormKind::rms ? "rmsnorm" : "layernorm"; },
-                               [](const Softmax&) { return "softmax"; },
-                               [](const Elementwise&) { return "elementwise"; },
-                               [](const Rotary& r) { return r.rotary_dim == 0 ? "kv_append" : "rotary"; },
-                               [](const EmbeddingGather&) { return "embedding"; },
-                               [](const CausalConv&) { return "causal_conv"; },
-                               [](const SelectiveScan&) { return "selective_scan"; },
-                               [](const LinearAttention&) { return "linear_attention"; },
-                               [](const LinearScan&) { return "linear_scan"; },
-                               [](const TopK&) { return "top_k"; },
-                               [](const GatherRows&) { return "gather_rows"; },
-                               [](const CombineRows&) { return "combine_rows"; },
-                               [](const GroupedGemm&) { return "grouped_gemm"; },
-                               [](const SparseAttention&) { return "sparse_attention"; },
-                               [](const FftConv&) { return "fft_conv"; },
-                               [](const StateFilter&) { return "state_filter"; },
-                               [](const SerialRecurrence&) { return "serial_recurrence"; },
-                               [](const PoolRows&) { return "pool_rows"; },
-                               [](const PageScores&) { return "page_scores"; },
-                               [](const Sort&) { return "sort"; }},
-                    op);
+  return std::visit(
+      Overloaded{
+          [](const Gemm&) { return "gemm"; }, [](const BatchedGemm&) { return "bmm"; },
+          [](const Attention&) { return "attention"; },
+          [](const Norm& n) { return n.kind == NormKind::rms ? "rmsnorm" : "layernorm"; },
+          [](const Softmax&) { return "softmax"; }, [](const Elementwise&) { return "elementwise"; },
+          [](const Rotary& r) { return r.rotary_dim == 0 ? "kv_append" : "rotary"; },
+          [](const EmbeddingGather&) { return "embedding"; }, [](const CausalConv&) { return "causal_conv"; },
+          [](const SelectiveScan&) { return "selective_scan"; },
+          [](const LinearAttention&) { return "linear_attention"; }, [](const LinearScan&) { return "linear_scan"; },
+          [](const TopK&) { return "top_k"; }, [](const GatherRows&) { return "gather_rows"; },
+          [](const CombineRows&) { return "combine_rows"; }, [](const GroupedGemm&) { return "grouped_gemm"; },
+          [](const SparseAttention&) { return "sparse_attention"; }, [](const FftConv&) { return "fft_conv"; },
+          [](const StateFilter&) { return "state_filter"; },
+          [](const SerialRecurrence&) { return "serial_recurrence"; }, [](const PoolRows&) { return "pool_rows"; },
+          [](const PageScores&) { return "page_scores"; }, [](const Sort&) { return "sort"; },
+          // training
+          [](const Backward<Attention>&) { return "attention_backward"; },
+          [](const Backward<Norm>& n) {
+            return n.forward.kind == NormKind::rms ? "rmsnorm_backward" : "layernorm_backward";
+          },
+          [](const Backward<Softmax>&) { return "softmax_backward"; },
+          [](const Backward<Elementwise>&) { return "elementwise_backward"; },
+          [](const Backward<EmbeddingGather>&) { return "embedding_backward"; },
+          [](const Backward<CausalConv>&) { return "causal_conv_backward"; },
+          [](const Backward<SelectiveScan>&) { return "selective_scan_backward"; },
+          [](const Backward<LinearAttention>&) { return "linear_attention_backward"; },
+          [](const Backward<LinearScan>&) { return "linear_scan_backward"; },
+          [](const Backward<TopK>&) { return "top_k_backward"; },
+          [](const Backward<GatherRows>&) { return "gather_rows_backward"; },
+          [](const Backward<CombineRows>&) { return "combine_rows_backward"; },
+          [](const Backward<GroupedGemm>&) { return "grouped_gemm_backward"; },
+          [](const ColumnSum&) { return "column_sum"; }, [](const CrossEntropy&) { return "cross_entropy"; },
+          [](const AdamW&) { return "adamw"; }},
+      op);
 }
 
 std::vector<OperatorKind> operator_kinds() {
@@ -304,6 +322,23 @@ std::vector<OperatorKind> operator_kinds() {
       {"pool_rows", "weighted sum, or minimum and maximum, of blocks of rows"},
       {"page_scores", "bounds of q k for each page of the KV cache (Quest)"},
       {"sort", "rows of keys put in order by radix, with their indices"},
+      {"attention_backward", "gradients of Q, K and V, the probabilities computed again (five products)"},
+      {"rmsnorm_backward", "gradients of the rows and of the weights of an RMS norm"},
+      {"layernorm_backward", "gradients of the rows and of the weights of a layer norm"},
+      {"softmax_backward", "gradient of a softmax of rows"},
+      {"elementwise_backward", "gradients of the inputs of an elementwise operator"},
+      {"embedding_backward", "gradient rows added to the gradient of the table, by token"},
+      {"causal_conv_backward", "gradients of a short convolution, its input and its filters"},
+      {"selective_scan_backward", "gradients of Mamba-1's scan, its states computed again"},
+      {"linear_attention_backward", "gradients of linear attention by chunks, the states computed again"},
+      {"linear_scan_backward", "gradients of a linear scan: the same scan from the back"},
+      {"top_k_backward", "gradients of the chosen values, zeros elsewhere"},
+      {"gather_rows_backward", "gradient rows summed into the rows that they were fetched from"},
+      {"combine_rows_backward", "gradients of the rows of a weighted sum and of its weights"},
+      {"grouped_gemm_backward", "gradients of the weights of grouped matrix products"},
+      {"column_sum", "sum of the rows of a matrix (gradient of a bias)"},
+      {"cross_entropy", "loss of logits and their gradient, in place"},
+      {"adamw", "optimiser step of AdamW"},
   };
 }
 

@@ -14,13 +14,16 @@
 #include <vector>
 
 #include "models/graph/key_pattern.h"
+#include "models/graph/training_operators.h"
 #include "sim/base/number_format.h"
 #include "sim/base/units.h"
 
 namespace lightcone::models {
 
 // C[m,n] = A[m,k] x W[k,n] (+ bias). `weights_are_static`: W is a model parameter (read from HBM, not produced by the
-// previous kernel).
+// previous kernel). In memory A is [m,k] and W [n,k]; transposed, A is [k,m] and W [k,n].
+// Backward: dA = dC W is a GEMM with W transposed; dW = dC^T A one with both transposed, whose second operand the
+// forward pass saved.
 struct Gemm {
   std::uint64_t m = 0, n = 0, k = 0;
   NumberFormat activation = NumberFormat::bf16;
@@ -28,15 +31,20 @@ struct Gemm {
   NumberFormat output = NumberFormat::bf16;
   bool weights_are_static = true;
   bool bias = false;
+  bool activation_transposed = false, weight_transposed = false;
+  bool accumulates = false;  // C += ...: what C holds is read
 };
 
-// `batch` independent products C[b,m,n] = A[b,m,k] x B[b,k,n].
+// `batch` independent products C[b,m,n] = A[b,m,k] x B[b,k,n], in memory as written; transposed, A is [b,k,m] and B
+// [b,n,k].
 struct BatchedGemm {
   std::uint64_t batch = 0, m = 0, n = 0, k = 0;
   NumberFormat activation = NumberFormat::bf16;
   NumberFormat weight = NumberFormat::bf16;
   NumberFormat output = NumberFormat::bf16;
   bool weights_are_static = false;  // B is a model parameter: one matrix per head (absorbed MLA)
+  bool activation_transposed = false, weight_transposed = false;
+  bool accumulates = false;  // C += ...
 };
 
 // softmax(Q K^T / sqrt(d)) V. Shapes: Q[batch, q_len, heads, head_dim], K[batch, kv_len, kv_heads, head_dim] and
@@ -302,7 +310,12 @@ struct GroupedGemm {
   std::uint64_t source_rows = 0;  // the rows are fetched by index from among so many; 0: they lie together
   // Rows of each expert that another device holds, where the kernel goes over all rows: their output is set to zero.
   std::vector<std::uint64_t> rows_elsewhere = {};
+  bool weight_transposed = false;  // W lies as [k,n]: the gradient of the rows. That of W is Backward<GroupedGemm>.
 };
+
+// States of the scan that the forward pass keeps for the backward: one at the end of each run of 2048 tokens
+// (selective_scan_fwd_kernel.cuh: kNThreads x kNItems of the longest sequences).
+std::uint64_t scan_chunks(const SelectiveScan& op);
 
 // Rows of each expert, the largest first; they sum to op.rows.
 std::vector<std::uint64_t> expert_rows(const GroupedGemm& op);
@@ -311,7 +324,12 @@ std::vector<std::uint64_t> expert_rows(const GroupedGemm& op);
 using Operator =
     std::variant<Gemm, BatchedGemm, Attention, Norm, Softmax, Elementwise, Rotary, EmbeddingGather, CausalConv,
                  SelectiveScan, LinearAttention, LinearScan, TopK, GatherRows, CombineRows, GroupedGemm,
-                 SparseAttention, FftConv, StateFilter, SerialRecurrence, PoolRows, PageScores, Sort>;
+                 SparseAttention, FftConv, StateFilter, SerialRecurrence, PoolRows, PageScores, Sort,
+                 // training
+                 Backward<Attention>, Backward<Norm>, Backward<Softmax>, Backward<Elementwise>,
+                 Backward<EmbeddingGather>, Backward<CausalConv>, Backward<SelectiveScan>, Backward<LinearAttention>,
+                 Backward<LinearScan>, Backward<TopK>, Backward<GatherRows>, Backward<CombineRows>,
+                 Backward<GroupedGemm>, ColumnSum, CrossEntropy, AdamW>;
 
 struct Cost {
   Flops matrix_flops;         // on the tensor core
@@ -340,6 +358,16 @@ struct ElementwiseInfo {
 };
 const ElementwiseInfo& info(ElementwiseKind kind);
 std::string_view name(ElementwiseKind kind);
+
+// The backward of an elementwise kind, per element of the forward's output: what it reads beside the gradient of the
+// output, gradients that it writes (0: the gradient passes through as it is), FLOPs and special functions.
+struct ElementwiseBackwardInfo {
+  ElementwiseKind kind;
+  std::uint32_t saved, gradients;
+  std::uint64_t flops, special;
+  bool from_output;  // the one value saved is the output, not the input
+};
+const ElementwiseBackwardInfo& backward_info(ElementwiseKind kind);
 
 // "sum", "scalar_decay", "ssd", ...
 std::string_view name(LinearRule rule);

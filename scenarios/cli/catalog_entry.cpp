@@ -97,7 +97,7 @@ EntryKind kind_of_text(std::string_view text) {
   const std::set<std::string> fields = top_level_fields(text);
   if (any_of(fields, {"model", "machine", "workload", "plan", "sweep"})) return EntryKind::scenario;
   if (any_of(fields, {"gpu", "gpu_count"})) return EntryKind::machine;
-  if (any_of(fields, {"prefill", "decode", "formats", "launch"})) return EntryKind::workload;
+  if (any_of(fields, {"prefill", "decode", "training", "formats", "launch"})) return EntryKind::workload;
   if (any_of(fields, {"vocabulary", "d_model", "block", "tied_embeddings", "norm", "position"}))
     return EntryKind::model;
   return EntryKind::scenario;

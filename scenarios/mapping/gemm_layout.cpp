@@ -83,7 +83,9 @@ GemmLayout::GemmLayout(const GemmProblem& problem, const GemmPlan& plan, const G
     tensors_.push_back({"partial_sums", Bytes(part * plan_.split), Residency::warm, true});
     return;
   }
-  tensors_.push_back({"output", Bytes(view_bytes(output_view_) * batch), Residency::warm, true});
+  // Gradients of the micro batch before have left the cache.
+  tensors_.push_back({"output", Bytes(view_bytes(output_view_) * batch),
+                      problem_.accumulates ? Residency::cold : Residency::warm, true});
   if (problem_.bias) {
     bias_view_ = MatrixView{3, 1, output_view_.row_bytes, output_view_.row_bytes, {}, 0};
     tensors_.push_back({"bias", Bytes(output_view_.row_bytes), Residency::cold, false});
@@ -94,6 +96,16 @@ GemmLayout::GemmLayout(const GemmProblem& problem, const GemmPlan& plan, const G
 void GemmLayout::place_group(const MatrixGroup& group) {
   MatrixView& weights = plan_.tile.swapped ? row_view_ : column_view_;
   MatrixView& activations = plan_.tile.swapped ? column_view_ : row_view_;
+  if (group.weight_gradient) {
+    for (MatrixView* rows : {&weights, &activations}) {
+      place(*rows, group.first_row * rows->pitch_bytes, problem_.k * rows->pitch_bytes);
+      tensors_[rows->tensor].bytes = Bytes(group.rows * rows->pitch_bytes);
+    }
+    const std::uint64_t gradient = view_bytes(output_view_);
+    place(output_view_, group.first_matrix * gradient, gradient);
+    tensors_[output_view_.tensor].bytes = Bytes(group.matrices * gradient);
+    return;
+  }
   const std::uint64_t matrix = view_bytes(weights);
   place(weights, group.first_matrix * matrix, matrix);
   place(activations, group.first_source_row * activations.pitch_bytes, group.source_stride * activations.pitch_bytes);
@@ -112,6 +124,7 @@ TileProgram GemmLayout::start(const std::string& generation) const {
       fmt::format("{}_{}_{}_{}", problem_.kind, generation, name(problem_.multiply), plan_name(problem_, plan_));
   program.tensors = tensors_;
   program.cluster_size = cluster_size();
+  if (problem_.accumulates && !split()) program.name += "_accumulate";
   return program;
 }
 
@@ -271,9 +284,13 @@ std::vector<Op> GemmLayout::store_share(std::uint32_t share, std::uint32_t share
   if (split()) {
     return {convert, GlobalStore{output_box(partial_view_, kPartialBytes * 8, share, shares), CopyPath::lsu}};
   }
-  convert.fp32_ops = elements + (problem_.bias ? elements : 0);  // scale and convert, add
+  // Scale and convert, add.
+  convert.fp32_ops = elements * (1 + (problem_.bias ? 1 : 0) + (problem_.accumulates ? 1 : 0));
   std::vector<Op> ops;
-  if (problem_.bias) ops.emplace_back(WaitLoads{});
+  if (problem_.accumulates) {
+    ops.emplace_back(GlobalLoad{output_box(output_view_, info(problem_.output).bits, share, shares)});
+  }
+  if (problem_.bias || problem_.accumulates) ops.emplace_back(WaitLoads{});
   const std::uint64_t staged = storage(problem_.output, elements).count();
   ops.emplace_back(convert);
   const Box output = output_box(output_view_, info(problem_.output).bits, share, shares);

@@ -83,10 +83,14 @@ GemmProblem gemm_problem(const models::Gemm& op, const GpuSpec& gpu) {
   problem.m = op.m;
   problem.n = op.n;
   problem.k = op.k;
-  problem.activation = {op.activation, true, Residency::warm};  // the kernel before wrote them
-  problem.weight = {op.weight, true, op.weights_are_static ? Residency::cold : Residency::warm};
+  // The gradient of a weight multiplies by what the forward pass saved long before.
+  const bool saved = op.activation_transposed && op.weight_transposed;
+  problem.activation = {op.activation, !op.activation_transposed, Residency::warm};  // the kernel before wrote them
+  problem.weight = {op.weight, !op.weight_transposed,
+                    op.weights_are_static || saved ? Residency::cold : Residency::warm};
   problem.output = op.output;
   problem.bias = op.bias;
+  problem.accumulates = op.accumulates;
   check_sizes(problem);
   choose_arithmetic(problem, gpu);
   return problem;
@@ -99,8 +103,9 @@ GemmProblem gemm_problem(const models::BatchedGemm& op, const GpuSpec& gpu) {
   problem.m = op.m;
   problem.n = op.n;
   problem.k = op.k;
-  problem.activation = {op.activation, true, Residency::warm};
-  problem.weight = {op.weight, false,
+  problem.activation = {op.activation, !op.activation_transposed, Residency::warm};
+  problem.accumulates = op.accumulates;
+  problem.weight = {op.weight, op.weight_transposed,
                     op.weights_are_static ? Residency::cold : Residency::warm};  // B[b,k,n]: rows run across k
   problem.output = op.output;
   check_sizes(problem);
@@ -116,9 +121,27 @@ GemmProblem gemm_problem(const models::GroupedGemm& op, std::uint64_t experts, s
   problem.n = op.n;
   problem.k = op.k;
   problem.activation = {op.activation, true, Residency::warm};
-  problem.weight = {op.weight, true, Residency::cold};
+  problem.weight = {op.weight, !op.weight_transposed, Residency::cold};
   problem.output = op.output;
   problem.bias = op.bias;
+  check_sizes(problem);
+  choose_arithmetic(problem, gpu);
+  return problem;
+}
+
+GemmProblem gemm_problem(const models::Backward<models::GroupedGemm>& op, std::uint64_t experts, std::uint64_t rows,
+                         const GpuSpec& gpu) {
+  const models::GroupedGemm& forward = op.forward;
+  GemmProblem problem;
+  problem.kind = "grouped_gemm_wgrad";
+  problem.batch = experts;
+  problem.m = forward.n;
+  problem.n = forward.k;
+  problem.k = rows;
+  problem.activation = {forward.output, false, Residency::warm};
+  problem.weight = {forward.activation, false, Residency::cold};
+  problem.output = op.weight_gradient;
+  problem.accumulates = op.accumulates;
   check_sizes(problem);
   choose_arithmetic(problem, gpu);
   return problem;

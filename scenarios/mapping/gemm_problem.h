@@ -28,6 +28,8 @@ struct MatrixGroup {
   std::uint64_t matrices = 0, first_matrix = 0;
   std::uint64_t rows = 0, first_row = 0;
   std::uint64_t source_rows = 0, first_source_row = 0, source_stride = 0;
+  // The gradient of the weights: k runs along an expert's rows of both operands, the output is its matrix.
+  bool weight_gradient = false;
 };
 
 struct GemmProblem {
@@ -37,6 +39,7 @@ struct GemmProblem {
   NumberFormat output = NumberFormat::bf16;
   NumberFormat multiply = NumberFormat::bf16;  // operand format of the multiply instruction
   bool bias = false;
+  bool accumulates = false;    // C += ...: the epilogue reads C, in the format of the output
   bool on_fp32_lanes = false;  // no tensor-core rate for plain fp32: FFMA instructions
   std::optional<MatrixGroup> group;
 
@@ -49,6 +52,9 @@ GemmProblem gemm_problem(const models::Gemm& op, const hardware::GpuSpec& gpu);
 GemmProblem gemm_problem(const models::BatchedGemm& op, const hardware::GpuSpec& gpu);
 // The products of the `experts` experts that have `rows` rows each. group: for the caller to fill.
 GemmProblem gemm_problem(const models::GroupedGemm& op, std::uint64_t experts, std::uint64_t rows,
+                         const hardware::GpuSpec& gpu);
+// The same of the gradients of the weights.
+GemmProblem gemm_problem(const models::Backward<models::GroupedGemm>& op, std::uint64_t experts, std::uint64_t rows,
                          const hardware::GpuSpec& gpu);
 
 }  // namespace lightcone::scenarios

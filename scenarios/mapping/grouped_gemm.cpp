@@ -237,7 +237,56 @@ TileProgram grouped_program(const models::GroupedGemm& op, const std::vector<Run
   return program;
 }
 
+// Gradients of the weights: each expert's product has its own k.
+TileProgram weight_gradient_program(const models::Backward<models::GroupedGemm>& op, const std::vector<Run>& runs,
+                                    const GemmPlan& plan, const GpuSpec& gpu) {
+  TileProgram program;
+  for (const Run& run : runs) {
+    GemmProblem problem = gemm_problem(op, run.experts, run.rows, gpu);
+    MatrixGroup group;
+    group.weight_gradient = true;
+    group.matrices = touched(runs);
+    group.first_matrix = run.first_expert;
+    group.rows = op.forward.rows;
+    group.first_row = run.first_row;
+    problem.group = group;
+    TileProgram part = gemm_program(problem, plan, gpu).front();
+    if (program.classes.empty()) {
+      program = std::move(part);
+      continue;
+    }
+    for (CtaGroup& cta_group : part.groups) cta_group.cta_class = static_cast<std::uint16_t>(program.classes.size());
+    program.classes.push_back(std::move(part.classes[0]));
+    program.groups.insert(program.groups.end(), part.groups.begin(), part.groups.end());
+  }
+  return program;
+}
+
 }  // namespace
+
+KernelSequence choose_grouped_weight_gradient(const models::Backward<models::GroupedGemm>& op, const GpuSpec& gpu,
+                                              const MappingOptions& options) {
+  (void)models::cost(models::Operator(op));  // sizes fit
+  const std::vector<Run> runs = runs_of(op.forward);
+  const GemmProblem problem = gemm_problem(op, 1, runs.front().rows, gpu);
+  EvaluateOptions evaluate;
+  evaluate.launch = options.launch;
+  evaluate.timeline = false;
+  double best = std::numeric_limits<double>::infinity();
+  KernelSequence chosen;
+  for (const GemmPlan& plan : gemm_plans(problem, gpu, GemmTileList::powers_of_two)) {
+    if (plan.split > 1) continue;
+    TileProgram program = weight_gradient_program(op, runs, plan, gpu);
+    if (occupancy(program, gpu.sm) == 0) continue;
+    const double time = evaluate_analytical(program, gpu, evaluate).time.count();
+    if (time >= kWorthWhile * best) continue;
+    best = time;
+    chosen.note = fmt::format("grouped_gemm weight gradient {} of {} experts", plan_name(problem, plan), touched(runs));
+    chosen.kernels = {std::move(program)};
+  }
+  if (chosen.kernels.empty()) throw ConfigError(gpu.name + ": no grouped GEMM kernel fits one of its SMs");
+  return chosen;
+}
 
 KernelSequence choose_grouped_gemm(const models::GroupedGemm& op, const GpuSpec& gpu, const MappingOptions& options) {
   (void)models::cost(op);  // sizes fit

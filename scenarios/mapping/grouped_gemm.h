@@ -22,4 +22,8 @@ namespace lightcone::scenarios {
 KernelSequence choose_grouped_gemm(const models::GroupedGemm& op, const hardware::GpuSpec& gpu,
                                    const MappingOptions& options);
 
+// The gradients of the weights: per expert a product over its rows, on the dense kernels' tiles, in one grid.
+KernelSequence choose_grouped_weight_gradient(const models::Backward<models::GroupedGemm>& op,
+                                              const hardware::GpuSpec& gpu, const MappingOptions& options);
+
 }  // namespace lightcone::scenarios

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "scenarios/mapping/attention_program.h"
+#include "scenarios/mapping/backward_rows.h"
 #include "scenarios/mapping/causal_conv.h"
 #include "scenarios/mapping/choose_gemm.h"
 #include "scenarios/mapping/dynamic_scale.h"
@@ -15,6 +16,8 @@
 #include "scenarios/mapping/linear_attention.h"
 #include "scenarios/mapping/linear_scan.h"
 #include "scenarios/mapping/long_convolution.h"
+#include "scenarios/mapping/map_backward.h"
+#include "scenarios/mapping/optimiser.h"
 #include "scenarios/mapping/row_kernels.h"
 #include "scenarios/mapping/selection_kernels.h"
 #include "scenarios/mapping/selective_scan.h"
@@ -61,37 +64,43 @@ struct Mapper {
   KernelSequence operator()(const SelectiveScan& op) const { return single(selective_scan_program(op)); }
   KernelSequence operator()(const LinearScan& op) const { return single(linear_scan_program(op)); }
   KernelSequence operator()(const LinearAttention& op) const {
-    return several(linear_attention_programs(op, gpu, options.library));
+    return in_turn(linear_attention_programs(op, gpu, options.library));
   }
-  KernelSequence operator()(const FftConv& op) const { return several(fft_conv_programs(op, gpu)); }
-  KernelSequence operator()(const StateFilter& op) const { return several(state_filter_programs(op, gpu)); }
+  KernelSequence operator()(const FftConv& op) const { return in_turn(fft_conv_programs(op, gpu)); }
+  KernelSequence operator()(const StateFilter& op) const { return in_turn(state_filter_programs(op, gpu)); }
   KernelSequence operator()(const SerialRecurrence& op) const { return single(serial_recurrence_program(op, gpu)); }
   KernelSequence operator()(const PoolRows& op) const { return single(pool_rows_program(op)); }
   KernelSequence operator()(const PageScores& op) const { return single(page_scores_program(op)); }
-  KernelSequence operator()(const Sort& op) const { return several(sort_programs(op)); }
+  KernelSequence operator()(const Sort& op) const { return in_turn(sort_programs(op)); }
   KernelSequence operator()(const TopK& op) const { return single(top_k_program(op)); }
-  KernelSequence operator()(const GatherRows& op) const { return several(gather_rows_programs(op)); }
+  KernelSequence operator()(const GatherRows& op) const { return in_turn(gather_rows_programs(op)); }
   KernelSequence operator()(const CombineRows& op) const { return single(combine_rows_program(op)); }
   KernelSequence operator()(const GroupedGemm& op) const { return choose_grouped_gemm(op, gpu, options); }
-
- private:
-  static KernelSequence single(hardware::TileProgram program) {
-    KernelSequence sequence;
-    sequence.note = program.name;
-    sequence.kernels.push_back(std::move(program));
-    return sequence;
+  template <class Forward>
+  KernelSequence operator()(const Backward<Forward>& op) const {
+    return map_backward(op, gpu, options);
   }
-  static KernelSequence several(std::vector<hardware::TileProgram> programs) {
-    KernelSequence sequence;
-    sequence.kernels = std::move(programs);
-    for (const hardware::TileProgram& kernel : sequence.kernels) {
-      sequence.note += (sequence.note.empty() ? "" : " + ") + kernel.name;
-    }
-    return sequence;
-  }
+  KernelSequence operator()(const ColumnSum& op) const { return in_turn(column_sum_programs(op, gpu)); }
+  KernelSequence operator()(const CrossEntropy& op) const { return single(cross_entropy_program(op)); }
+  KernelSequence operator()(const AdamW& op) const { return single(adamw_program(op)); }
 };
 
 }  // namespace
+
+KernelSequence in_turn(std::vector<hardware::TileProgram> kernels) {
+  KernelSequence sequence;
+  for (const hardware::TileProgram& kernel : kernels) {
+    sequence.note += (sequence.note.empty() ? "" : " + ") + kernel.name;
+  }
+  sequence.kernels = std::move(kernels);
+  return sequence;
+}
+
+KernelSequence single(hardware::TileProgram kernel) {
+  std::vector<hardware::TileProgram> kernels;
+  kernels.push_back(std::move(kernel));
+  return in_turn(std::move(kernels));
+}
 
 KernelSequence map_operator(const Operator& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
   return std::visit(Mapper{gpu, options}, op);

@@ -40,6 +40,10 @@ struct KernelSequence {
   std::string note;  // what the mapping decided and why, one line (tile, split, candidates seen)
 };
 
+// One kernel, or several in turn, with their names as the note.
+KernelSequence in_turn(std::vector<hardware::TileProgram> kernels);
+KernelSequence single(hardware::TileProgram kernel);
+
 // Throws ConfigError when the operator cannot run on this GPU (format without a tensor-core rate, head too wide ...).
 KernelSequence map_operator(const models::Operator& op, const hardware::GpuSpec& gpu,
                             const MappingOptions& options = {});

@@ -23,7 +23,7 @@ TileProgram split_k_reduce(const GemmProblem& problem, std::uint32_t split) {
   const std::uint32_t threads = 256;
   const std::uint64_t per_cta = std::min<std::uint64_t>(kPerThread * threads, round_up(elements, 32 * kPerThread));
   TileProgram program;
-  program.name = fmt::format("split_k_reduce_{}", split);
+  program.name = fmt::format("split_k_reduce_{}{}", split, problem.accumulates ? "_accumulate" : "");
   program.tensors = {{"partial_sums", Bytes(elements * kPartialBytes * split), Residency::warm, false},
                      {"output", storage(problem.output, elements), Residency::warm, true}};
   program.threads_per_cta = static_cast<std::uint32_t>(per_cta / kPerThread);
@@ -45,14 +45,15 @@ TileProgram split_k_reduce(const GemmProblem& problem, std::uint32_t split) {
                                std::min(row, storage(problem.output, per_cta).count()))},
            WaitLoads{});
   }
+  const Box output = tile_box(flat(1, 1, storage(problem.output, elements).count()), Var::none, 1, Var::cta0,
+                              storage(problem.output, per_cta).count());
+  if (problem.accumulates) append(role.ops, GlobalLoad{output}, WaitLoads{});
+  const std::uint64_t others = (problem.bias ? 1u : 0u) + (problem.accumulates ? 1u : 0u);
   VectorWork sum;
-  sum.fp32_ops = per_cta * (split + (problem.bias ? 1 : 0));
-  sum.fp32_flops = per_cta * (split - 1 + (problem.bias ? 1 : 0));
+  sum.fp32_ops = per_cta * (split + others);
+  sum.fp32_flops = per_cta * (split - 1 + others);
   sum.int_ops = per_cta * split / 4 + per_cta / 2;
-  append(role.ops, sum,
-         GlobalStore{tile_box(flat(1, 1, storage(problem.output, elements).count()), Var::none, 1, Var::cta0,
-                              storage(problem.output, per_cta).count()),
-                     CopyPath::lsu});
+  append(role.ops, sum, GlobalStore{output, CopyPath::lsu});
   program.classes = {{"reduce", {role}, {}}};
   CtaGroup group;
   group.extent[0] = static_cast<std::uint32_t>(ceil_div(elements, per_cta));

@@ -12,6 +12,11 @@ struct FormatOf {
   NumberFormat operator()(const models::Elementwise& op) const { return op.input; }
   NumberFormat operator()(const models::Rotary& op) const { return op.activation; }
   NumberFormat operator()(const models::GroupedGemm& op) const { return op.activation; }
+  template <class Forward>
+  NumberFormat operator()(const models::Backward<Forward>& op) const {
+    return (*this)(op.forward);
+  }
+  NumberFormat operator()(const models::AdamW& op) const { return op.weight; }
   template <class Op>
   NumberFormat operator()(const Op& op) const {
     return op.format;

@@ -7,6 +7,7 @@
 
 #include "hardware/spec/spec_hash.h"
 #include "models/families/model_graph.h"
+#include "models/families/training_graph.h"
 #include "models/graph/graph.h"
 #include "sim/base/checked.h"
 
@@ -62,23 +63,50 @@ std::vector<MemoryOwner> memory_of(const Scenario& scenario, const models::Graph
   return owners;
 }
 
-}  // namespace
-
-PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation) {
+void add_pass(PassInput& input, const Scenario& scenario) {
   const models::Graph graph = graph_of(scenario);
-  PassInput input;
-  input.scenario = scenario.name;
-  input.model = scenario.model.name;
-  input.machine = scenario.machine.name;
-  input.phase = workloads::phase_name(scenario.workload);
-  input.batch = workloads::batch(scenario.workload);
-  input.tokens = checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload)});
   for (const models::Section& section : graph.sections) {
     for (models::Node& node : section.in_order()) {
       input.nodes.push_back({std::move(node.name), section.name(), section.repeat(), std::move(node.op)});
     }
   }
   input.memory = memory_of(scenario, graph);
+}
+
+void add_training_step(PassInput& input, const Scenario& scenario, const workloads::Training& training) {
+  const models::TrainingShape shape{training.batch,         training.sequence_tokens,
+                                    training.micro_batches, scenario.workload.formats.weights,
+                                    training.gradients,     training.recomputation};
+  models::TrainingGraph graph = models::build_training(scenario.model, shape);
+  for (models::TrainingSection& section : graph.sections) {
+    for (models::TrainingNode& entry : section.nodes) {
+      input.nodes.push_back({std::move(entry.node.name), section.name, section.repeat, std::move(entry.node.op),
+                             std::string(models::name(entry.phase))});
+    }
+  }
+  input.memory = {{"weights", graph.memory.weights},
+                  {"gradients", graph.memory.gradients},
+                  {"optimiser states", graph.memory.optimiser_states},
+                  {"activations", graph.memory.activations},
+                  {"working tensors", graph.memory.working}};
+}
+
+}  // namespace
+
+PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation) {
+  PassInput input;
+  input.scenario = scenario.name;
+  input.model = scenario.model.name;
+  input.machine = scenario.machine.name;
+  input.phase = workloads::phase_name(scenario.workload);
+  input.batch = workloads::batch(scenario.workload);
+  input.tokens = checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload),
+                                                        workloads::micro_batches(scenario.workload)});
+  if (const auto* training = std::get_if<workloads::Training>(&scenario.workload.phase)) {
+    add_training_step(input, scenario, *training);
+  } else {
+    add_pass(input, scenario);
+  }
   input.gpu = scenario.machine.gpu;
   input.gpu_hash = hardware::spec_hash(input.gpu);
   input.mapping.launch = scenario.workload.launch == workloads::LaunchMode::graph ? hardware::LaunchMode::graph

@@ -24,6 +24,7 @@ ErrorEstimate read(const run::ErrorEstimate& from) {
 void write(const OperatorRow& from, run::OperatorRow& to) {
   to.set_name(from.name);
   to.set_section(from.section);
+  to.set_phase(from.phase);
   to.set_repeat(from.repeat);
   to.set_kind(from.kind);
   to.set_format(from.format);
@@ -48,6 +49,7 @@ OperatorRow read(const run::OperatorRow& from) {
   OperatorRow to;
   to.name = from.name();
   to.section = from.section();
+  to.phase = from.phase();
   to.repeat = from.repeat();
   to.kind = from.kind();
   to.format = from.format();
@@ -93,6 +95,7 @@ void write_totals(const RunResult& from, run::RunResult& to) {
   to.set_latency_s(from.latency.count());
   to.set_tokens_per_second(from.tokens_per_second);
   to.set_model_flops_utilisation(from.model_flops_utilisation);
+  to.set_hardware_flops_utilisation(from.hardware_flops_utilisation);
   to.set_hbm_utilisation(from.hbm_utilisation);
   to.set_energy_j(from.energy.count());
   to.set_joules_per_token(from.joules_per_token);
@@ -113,6 +116,7 @@ void read_totals(const run::RunResult& from, RunResult& to) {
   to.latency = Seconds(from.latency_s());
   to.tokens_per_second = from.tokens_per_second();
   to.model_flops_utilisation = from.model_flops_utilisation();
+  to.hardware_flops_utilisation = from.hardware_flops_utilisation();
   to.hbm_utilisation = from.hbm_utilisation();
   to.energy = Joules(from.energy_j());
   to.joules_per_token = from.joules_per_token();

@@ -25,6 +25,7 @@ Json operator_json(const OperatorRow& row) {
   }
   return Json{{"name", row.name},
               {"section", row.section},
+              {"phase", row.phase},
               {"repeat", row.repeat},
               {"kind", row.kind},
               {"format", row.format},
@@ -63,7 +64,11 @@ Json kernel_json(const KernelRow& row) {
 }
 
 Json totals_json(const RunResult& result) {
-  return Json{{"latency_ms", result.latency.count() * 1e3},
+  Json phases;
+  for (const auto& [phase, time] : result.phase_times()) phases[phase] = time.count() * 1e3;
+  return Json{{"phases_ms", std::move(phases)},
+              {"hardware_flops_utilisation", result.hardware_flops_utilisation},
+              {"latency_ms", result.latency.count() * 1e3},
               {"tokens_per_s", result.tokens_per_second},
               {"model_flops_utilisation", result.model_flops_utilisation},
               {"hbm_utilisation", result.hbm_utilisation},

@@ -54,7 +54,7 @@ std::string operators_csv(const RunResult& result) {
                "share",   "launch_overhead_us", "bound_by"};
   append(titles, reason_titles("_us"));
   append(titles, {"matrix_flops", "vector_flops", "bytes", "hbm_bytes", "tflops_per_s", "gigabytes_per_s",
-                  "matrix_us_at_peak", "energy_j", "clock_mhz", "expected_error_percent", "kernels", "note"});
+                  "matrix_us_at_peak", "energy_j", "clock_mhz", "expected_error_percent", "kernels", "note", "phase"});
   std::string csv = csv_line(titles);
   for (const OperatorRow& row : result.operators) {
     const double share = result.latency.count() > 0 ? row.total_seconds() / result.latency.count() : 0;
@@ -73,7 +73,7 @@ std::string operators_csv(const RunResult& result) {
                    number(row.hbm_bytes.count()), number(row.tflops_per_second()), number(row.gigabytes_per_second()),
                    number(row.peak_seconds * 1e6), number(row.energy.count()), number(row.clock.count() * 1e-6),
                    row.expected_error ? number(row.expected_error->median_absolute_percent) : "unvalidated", kernels,
-                   row.note});
+                   row.note, row.phase});
     csv += csv_line(cells);
   }
   return csv;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pass of a model (a prefill, a decode step) on one GPU: operators -> kernels -> evaluation -> totals. Operators
-// run one after another on one stream; kernels of one stream do not overlap. Several GPUs are not covered here.
+// One pass of a model (a prefill, a decode step, a training step) on one GPU: operators -> kernels -> evaluation ->
+// totals. Operators run one after another on one stream; kernels of one stream do not overlap. Several GPUs are not
+// covered here.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@ struct OperatorNode {
   std::string section;
   std::uint64_t repeat = 1;  // executions in the pass: the layers that share this section
   models::Operator op;
+  std::string phase = {};  // of a training step: "forward", "recompute", "backward", "optimiser"; else empty
 };
 
 struct PassInput {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/run/run_result.h"
 
+#include <algorithm>
+
 namespace lightcone::scenarios {
 
 double OperatorRow::tflops_per_second() const {
@@ -8,6 +10,16 @@ double OperatorRow::tflops_per_second() const {
 }
 
 double OperatorRow::gigabytes_per_second() const { return time.count() > 0 ? bytes.real() / time.count() * 1e-9 : 0; }
+
+std::vector<std::pair<std::string, Seconds>> RunResult::phase_times() const {
+  std::vector<std::pair<std::string, Seconds>> times;
+  for (const OperatorRow& row : operators) {
+    auto found = std::find_if(times.begin(), times.end(), [&](const auto& entry) { return entry.first == row.phase; });
+    if (found == times.end()) found = times.insert(times.end(), {row.phase, Seconds()});
+    found->second += Seconds(row.total_seconds());
+  }
+  return times;
+}
 
 Bytes RunResult::memory_used() const {
   Bytes sum;

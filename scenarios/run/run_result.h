@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim/base/units.h"
@@ -36,6 +37,7 @@ struct KernelRow {
 struct OperatorRow {
   std::string name;     // e.g. "mlp_gate_up"
   std::string section;  // e.g. "layer"
+  std::string phase;    // that of the run, or "forward", "recompute", "backward", "optimiser" of a training step
   std::uint64_t repeat = 1;
   std::string kind;                  // models::kind_name
   std::string format;                // of the activations
@@ -92,16 +94,19 @@ struct Provenance {
 inline constexpr std::string_view kEnergyCaveat = "not validated: no measured energy was compared";
 
 struct RunResult {
-  std::string scenario, model, machine, gpu, phase;  // phase: "prefill" or "decode"
-  std::uint64_t batch = 0;
-  std::uint64_t tokens = 0;  // processed (prefill) or produced (decode) by the pass
+  std::string scenario, model, machine, gpu, phase;  // phase: "prefill", "decode" or "training"
+  std::uint64_t batch = 0;                           // sequences (of a micro batch)
+  std::uint64_t tokens = 0;                          // processed (prefill, training) or produced (decode) by the pass
   std::vector<OperatorRow> operators;
   std::vector<KernelRow> kernels;
 
   Seconds latency;  // of one pass
   double tokens_per_second = 0;
-  double model_flops_utilisation = 0;  // matrix FLOPs at their peak / latency, 0..1
-  double hbm_utilisation = 0;          // HBM bytes moved / (peak bandwidth x latency), 0..1
+  // Matrix FLOPs of the model at their peak / latency, 0..1. Of a training step: three times those of the forward pass
+  // (each product has two gradients), attention by its unmasked pairs; nothing that is computed again counts.
+  double model_flops_utilisation = 0;
+  double hardware_flops_utilisation = 0;  // of all matrix FLOPs by the operators' formulas; differs in training only
+  double hbm_utilisation = 0;             // HBM bytes moved / (peak bandwidth x latency), 0..1
   Joules energy;
   double joules_per_token = 0;
   Watts mean_power;
@@ -116,6 +121,8 @@ struct RunResult {
   Provenance provenance;
 
   [[nodiscard]] Bytes memory_used() const;
+  // Time of each phase, in order of first appearance.
+  [[nodiscard]] std::vector<std::pair<std::string, Seconds>> phase_times() const;
   // Share of the latency in kernels that draw more than the board's limit even at the minimum clock.
   [[nodiscard]] double over_power_limit_share() const;
 };

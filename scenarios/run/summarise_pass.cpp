@@ -13,6 +13,8 @@
 namespace lightcone::scenarios {
 namespace {
 
+constexpr std::string_view kTraining = "training", kForward = "forward";  // workloads::phase_name, models::name
+
 std::vector<FormatPeak> peaks_of(const std::vector<MappedOperator>& mapped, const hardware::GpuSpec& gpu) {
   std::map<std::string, FlopsPerSecond> by_name;
   for (const MappedOperator& entry : mapped) {
@@ -73,6 +75,7 @@ OperatorRow describe(const MappedOperator& mapped, const hardware::GpuSpec& gpu)
   OperatorRow row;
   row.name = node.name;
   row.section = node.section;
+  row.phase = node.phase;
   row.repeat = node.repeat;
   row.kind = models::kind_name(node.op);
   row.format = lightcone::name(operator_format(node.op));
@@ -167,19 +170,23 @@ void estimate_error(RunResult& result) {
 }
 
 void add_totals(RunResult& result, const hardware::GpuSpec& gpu) {
-  double peak_seconds = 0, hbm_bytes = 0, clock_seconds = 0;
+  double peak_seconds = 0, forward_peak_seconds = 0, hbm_bytes = 0, clock_seconds = 0;
+  const bool training = result.phase == kTraining;
   for (const OperatorRow& row : result.operators) {
     const auto repeat = static_cast<double>(row.repeat);
     result.latency += Seconds(row.total_seconds());
     result.energy += row.energy * repeat;
     peak_seconds += row.peak_seconds * repeat;
+    if (row.phase == kForward) forward_peak_seconds += row.peak_seconds * repeat;
     hbm_bytes += row.hbm_bytes.real() * repeat;
     clock_seconds += row.clock.count() * row.total_seconds();
   }
   const double latency = result.latency.count();
   if (latency <= 0) return;
   result.tokens_per_second = static_cast<double>(result.tokens) / latency;
-  result.model_flops_utilisation = peak_seconds / latency;
+  result.hardware_flops_utilisation = peak_seconds / latency;
+  // Every product of the forward pass has the gradients of two operands.
+  result.model_flops_utilisation = (training ? 3 * forward_peak_seconds : peak_seconds) / latency;
   result.hbm_utilisation = hbm_bytes / (gpu.hbm.peak().count() * latency);
   result.joules_per_token = result.tokens > 0 ? result.energy.count() / static_cast<double>(result.tokens) : 0;
   result.mean_power = Watts(result.energy.count() / latency);
@@ -203,6 +210,7 @@ RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperato
   std::size_t next = 0;
   for (const MappedOperator& entry : mapped) {
     OperatorRow row = describe(entry, input.gpu);
+    if (row.phase.empty()) row.phase = input.phase;
     KernelResult sum;
     for (std::size_t k = 0; k < entry.sequence.kernels.size(); ++k) {
       LIGHTCONE_ASSERT(next < kernels.size());

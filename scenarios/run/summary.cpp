@@ -28,6 +28,15 @@ std::string memory_text(const RunResult& result) {
   return fmt::format("{} of {} ({})", readable(result.memory_used()), readable(result.memory_capacity), owners);
 }
 
+std::string phases_text(const RunResult& result) {
+  std::string text;
+  for (const auto& [phase, time] : result.phase_times()) {
+    text += fmt::format("{}{} {} ({:.1f} %)", text.empty() ? "" : ", ", phase, readable_time(time),
+                        result.latency.count() > 0 ? 100 * (time / result.latency) : 0.0);
+  }
+  return text;
+}
+
 std::string error_text(const RunResult& result) {
   if (!result.expected_error) return "unvalidated: no measured data of this GPU and these operators were compared";
   const ErrorEstimate& error = *result.expected_error;
@@ -84,12 +93,19 @@ std::string describe(CycleReason reason) {
 std::string summary(const RunResult& result) {
   std::string out = fmt::format("{}: {} {} on {}, batch {}\n", result.scenario, result.model, result.phase,
                                 result.machine, result.batch);
-  const bool prefill = result.phase == "prefill";
+  const bool training = result.phase == "training";
   out += line("throughput", fmt::format("{:.1f} tokens/s", result.tokens_per_second));
   out += line("latency", fmt::format("{} for {} {} tokens", readable_time(result.latency), result.tokens,
-                                     prefill ? "prompt" : "generated"));
+                                     training                    ? "trained"
+                                     : result.phase == "prefill" ? "prompt"
+                                                                 : "generated"));
+  if (training) out += line("phases", phases_text(result));
   out += line("MFU",
-              fmt::format("{:.1f} % of peak matrix FLOP/s at the boost clock", 100 * result.model_flops_utilisation));
+              fmt::format("{:.1f} % of peak matrix FLOP/s at the boost clock{}", 100 * result.model_flops_utilisation,
+                          training ? fmt::format(" (three times the forward pass, attention by unmasked pairs); "
+                                                 "{:.1f} % with what is computed again",
+                                                 100 * result.hardware_flops_utilisation)
+                                   : ""));
   out += line("HBM use", fmt::format("{:.1f} % of peak bandwidth", 100 * result.hbm_utilisation));
   out += line("memory", memory_text(result));
   out += line("energy", fmt::format("{:.3g} J, {:.3g} J/token, {:.0f} W mean ({})", result.energy.count(),

@@ -200,6 +200,14 @@ MappedPoint attention(const OperatingPoint& point) {
   return mapped;
 }
 
+// Forward and backward under one timer (flash-attention: benchmarks/benchmark_flash_attention.py).
+MappedPoint attention_and_backward(const OperatingPoint& point) {
+  MappedPoint mapped = attention(point);
+  const models::Attention forward = std::get<models::Attention>(mapped.operators.back());
+  mapped.operators.push_back(models::Backward<models::Attention>{forward});
+  return mapped;
+}
+
 MappedPoint norm(const OperatingPoint& point, models::NormKind kind) {
   MappedPoint mapped = start(point);
   mapped.operators.push_back(models::Norm{kind, size(point, "m"), size(point, "n"), false, format(point.dtype)});
@@ -370,6 +378,7 @@ const std::vector<OpReader>& readers() {
       {"bmm", batched_gemm},
       {"attention_prefill", attention},
       {"attention_decode", attention},
+      {"attention_fwd_bwd", attention_and_backward},
       {"elementwise", elementwise},
       {"rmsnorm", [](const OperatingPoint& p) { return norm(p, models::NormKind::rms); }},
       {"layernorm", [](const OperatingPoint& p) { return norm(p, models::NormKind::layer); }},

@@ -161,7 +161,24 @@ TEST_CASE("every name an operator can have is listed with a meaning") {
                                   Sort{},
                                   Rotary{},
                                   Rotary{.rotary_dim = 2},
-                                  EmbeddingGather{}};
+                                  EmbeddingGather{},
+                                  Backward<Attention>{},
+                                  Backward<Norm>{},
+                                  Backward<Norm>{{.kind = NormKind::layer}},
+                                  Backward<Softmax>{},
+                                  Backward<Elementwise>{},
+                                  Backward<EmbeddingGather>{},
+                                  Backward<CausalConv>{},
+                                  Backward<SelectiveScan>{},
+                                  Backward<LinearAttention>{},
+                                  Backward<LinearScan>{},
+                                  Backward<TopK>{},
+                                  Backward<GatherRows>{},
+                                  Backward<CombineRows>{},
+                                  Backward<GroupedGemm>{},
+                                  ColumnSum{},
+                                  CrossEntropy{},
+                                  AdamW{}};
   std::set<std::string> named;
   std::set<std::size_t> kinds;
   for (const Operator& op : all) {
