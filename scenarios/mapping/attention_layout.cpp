@@ -37,45 +37,49 @@ AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPla
   keys_ = !op.causal && op.window > 0 ? std::min(op.window, op.kv_len) : op.kv_len;
   window_ = op.causal && op.window < op.kv_len ? op.window : 0;
 
-  const auto queries = [&](std::uint32_t tensor, std::uint64_t row) {
-    MatrixView view{tensor, rows_, row, plan.packed ? row : op.heads * row, {}, 0};
-    view.outer = {Term{Var::cta2, stride(plan.packed ? rows_ * row : group_ * row)},
-                  Term{Var::cta3, stride(op.q_len * op.heads * row)},
-                  plan.packed ? Term{} : Term{Var::cta1, stride(row)}};
-    return view;
-  };
   const bool narrowed = !plan.narrows_q && info(plan.multiply).bits < info(op.q_format()).bits;
-  const std::uint64_t q_row = storage(narrowed ? plan.multiply : op.q_format(), op.head_dim).count();
-  const std::uint64_t o_row = storage(op.o_format(), op.head_dim).count();
-  const std::uint64_t kv_row = storage(op.kv, op.head_dim).count();
-  const std::uint64_t all_queries = op.batch * op.q_len * op.heads;
-  const std::uint64_t kv_sequence = op.kv_len * op.kv_heads * kv_row;
-  q_ = queries(0, q_row);
-  k_ = {1, keys_, kv_row, op.kv_heads * kv_row, {}, 0};
-  k_.outer = {Term{Var::cta2, stride(kv_row)}, Term{Var::cta3, stride(kv_sequence)}, Term{}};
-  v_ = k_;
-  v_.tensor = 2;
-  tensors_ = {{"q", Bytes(all_queries * q_row), Residency::warm, false},
-              {"k", Bytes(op.batch * kv_sequence), Residency::cold, false},
-              {"v", Bytes(op.batch * kv_sequence), Residency::cold, false}};
-  if (plan.splits == 1) {
-    o_ = queries(3, o_row);
-    tensors_.push_back({"o", Bytes(all_queries * o_row), Residency::warm, true});
-    add_spills(gpu);
-    return;
-  }
-  const auto partial = [&](std::uint32_t tensor, std::uint64_t row) {
-    MatrixView view{tensor, rows_, row, row, {}, 0};
-    view.outer = {Term{Var::cta2, stride(rows_ * row)}, Term{Var::cta3, stride(rows_ * row * op.kv_heads)},
-                  Term{Var::cta1, stride(rows_ * row * op.kv_heads * op.batch)}};
+  q_ = add_queries("q", op.head_dim, narrowed ? plan.multiply : op.q_format(), false);
+  k_ = add_keys("k", op.head_dim);
+  v_ = op.values_in_keys ? k_ : add_keys("v", op.v_dim());
+  if (plan.splits == 1 || plan.dealt_parts > 0) o_ = add_queries("o", op.v_dim(), op.o_format(), true);
+  if (plan.splits > 1) add_partial_results();
+  add_spills(gpu);
+}
+
+MatrixView AttentionLayout::add_queries(const char* name, std::uint64_t dim, NumberFormat format, bool written) {
+  const std::uint64_t row = storage(format, dim).count();
+  const std::uint64_t sequence = op_.q_len * op_.heads * row;
+  MatrixView view{static_cast<std::uint32_t>(tensors_.size()), rows_, row, plan_.packed ? row : op_.heads * row, {}, 0};
+  view.outer = {Term{Var::cta2, stride(plan_.packed ? rows_ * row : group_ * row)}, Term{Var::cta3, stride(sequence)},
+                plan_.packed ? Term{} : Term{Var::cta1, stride(row)}};
+  tensors_.push_back({name, Bytes(op_.batch * sequence), Residency::warm, written});
+  return view;
+}
+
+MatrixView AttentionLayout::add_keys(const char* name, std::uint64_t dim) {
+  const std::uint64_t row = storage(op_.kv, dim).count();
+  const std::uint64_t sequence = op_.kv_len * op_.kv_heads * row;
+  MatrixView view{static_cast<std::uint32_t>(tensors_.size()), keys_, row, op_.kv_heads * row, {}, 0};
+  view.outer = {Term{Var::cta2, stride(row)}, Term{Var::cta3, stride(sequence)}, Term{}};
+  tensors_.push_back({name, Bytes(op_.batch * sequence), Residency::cold, false});
+  return view;
+}
+
+// Where parts are dealt, cta1 counts them over all sequences.
+void AttentionLayout::add_partial_results() {
+  const std::uint64_t sequences = plan_.dealt_parts > 0 ? 1 : op_.batch;
+  const std::uint64_t parts = plan_.dealt_parts > 0 ? plan_.dealt_parts : plan_.splits;
+  const std::uint64_t all_rows = parts * sequences * op_.kv_heads * rows_;
+  const auto add = [&](const char* name, std::uint64_t row) {
+    MatrixView view{static_cast<std::uint32_t>(tensors_.size()), rows_, row, row, {}, 0};
+    view.outer = {Term{Var::cta2, stride(rows_ * row)},
+                  sequences == 1 ? Term{} : Term{Var::cta3, stride(rows_ * row * op_.kv_heads)},
+                  Term{Var::cta1, stride(rows_ * row * op_.kv_heads * sequences)}};
+    tensors_.push_back({name, Bytes(all_rows * row), Residency::warm, true});
     return view;
   };
-  const std::uint64_t all_rows = plan.splits * op.batch * op.kv_heads * rows_;
-  partial_ = partial(3, op.head_dim * 4);
-  sums_ = partial(4, 4);
-  tensors_.push_back({"partial_o", Bytes(all_rows * op.head_dim * 4), Residency::warm, true});
-  tensors_.push_back({"log_sum_exp", Bytes(all_rows * 4), Residency::warm, true});
-  add_spills(gpu);
+  partial_ = add("partial_o", op_.v_dim() * 4);
+  sums_ = add("log_sum_exp", 4);
 }
 
 void AttentionLayout::add_spills(const GpuSpec& gpu) {
@@ -87,7 +91,8 @@ void AttentionLayout::add_spills(const GpuSpec& gpu) {
 TileProgram AttentionLayout::start(const std::string& kernel) const {
   TileProgram program;
   program.name =
-      fmt::format("{}_{}_hd{}_{}x{}{}{}{}{}", kernel, name(plan_.multiply), plan_.head_dim, plan_.rows, plan_.columns,
+      fmt::format("{}_{}_hd{}{}_{}x{}{}{}{}{}", kernel, name(plan_.multiply), plan_.head_dim,
+                  plan_.v_dim() != plan_.head_dim ? fmt::format("v{}", plan_.v_dim()) : "", plan_.rows, plan_.columns,
                   op_.causal ? "_causal" : "", window_ > 0 ? "_window" : "", plan_.packed ? "_packed" : "",
                   plan_.splits > 1 ? fmt::format("_split{}", plan_.splits) : "");
   program.tensors = tensors_;
@@ -135,7 +140,8 @@ std::vector<AttentionLayout::Section> AttentionLayout::sections(std::uint64_t ru
   constexpr std::uint64_t kHeldInL2 = 32u << 20;
   constexpr std::uint64_t kMostGroups = 1024;  // beyond this the description grows faster than what it says
   const std::uint64_t heads = op_.kv_heads * op_.batch;
-  const std::uint64_t head_bytes = 2 * storage(op_.kv, keys_ * op_.head_dim).count();
+  const std::uint64_t widths = op_.head_dim + (op_.values_in_keys ? 0 : op_.v_dim());
+  const std::uint64_t head_bytes = storage(op_.kv, keys_ * widths).count();
   const std::uint64_t per_head = tiles_ * (plan_.packed ? 1 : group_);
   std::uint64_t at_once = plan_.longest_first ? kHeldInL2 / head_bytes : ceil_div(2ull * sm_count_, per_head);
   at_once = std::max<std::uint64_t>({at_once, 1, ceil_div(heads * runs, kMostGroups)});
@@ -213,13 +219,13 @@ LoadTile AttentionLayout::load_k(std::uint8_t pipe, Var loop, std::uint32_t ahea
 
 LoadTile AttentionLayout::load_v(std::uint8_t pipe, Var loop) const {
   LoadTile load = load_k(pipe, loop, 0);
-  load.box.tensor = v_.tensor;
+  load.box = tile_box(v_, loop, plan_.columns);
   return load;
 }
 
 std::vector<Op> AttentionLayout::transpose_v() const {
   // Transposed loads of shared memory swap pairs of bytes; a permutation of each word puts them right.
-  const std::uint64_t bytes = plan_.columns * storage(plan_.multiply, plan_.head_dim).count();
+  const std::uint64_t bytes = plan_.columns * storage(plan_.multiply, plan_.v_dim()).count();
   VectorWork permute;
   permute.int_ops = bytes / 4;
   return {SharedAccess{bytes, 0}, permute, SharedAccess{0, bytes}};
@@ -252,19 +258,22 @@ Mma AttentionLayout::scores(std::uint32_t share, std::uint32_t shares, Var loop,
 }
 
 Mma AttentionLayout::values(std::uint32_t share, std::uint32_t shares, Var loop) const {
-  Mma mma = scores(share, shares, loop, 0);
-  std::swap(mma.n, mma.k);
+  const bool by_columns = plan_.values_by_columns;
+  Mma mma = by_columns ? scores(0, 1, loop, 0) : scores(share, shares, loop, 0);
+  mma.k = mma.n;
+  mma.n = plan_.v_dim() / (by_columns ? shares : 1);
   mma.a = OperandSource::registers;  // P never leaves the registers
   const std::uint64_t readers = plan_.mma_sync ? plan_.warps : 1;
-  mma.shared_read_bytes = readers * plan_.columns * storage(plan_.multiply, plan_.head_dim).count();
+  mma.shared_read_bytes = readers * plan_.columns * storage(plan_.multiply, mma.n).count();
   UsefulPart& useful = mma.useful;
   useful.columns_are_k = true;
   useful.k_var = loop;
   useful.k_step = plan_.columns;
   useful.k_extent = keys_;
   useful.n_var = Var::none;
-  useful.n_step = useful.n_first = 0;
-  useful.n_extent = op_.head_dim;
+  useful.n_step = 0;
+  useful.n_first = by_columns ? std::uint64_t{share} * mma.n : 0;
+  useful.n_extent = op_.v_dim();
   return mma;
 }
 
@@ -304,14 +313,14 @@ std::uint64_t AttentionLayout::spilled_bytes() const {
   // O twice and packed probabilities; fp32 scores of the next block too, except where the kernel multiplies them
   // afterwards (head_dim 256, paged: IntraWGOverlap off).
   const std::uint64_t scores = plan_.head_dim == 256 && op_.paged ? 0 : plan_.columns;
-  const std::uint64_t needed = kShareRows * (2 * plan_.head_dim + scores + plan_.columns / 4) / kThreads + kOther;
+  const std::uint64_t needed = kShareRows * (2 * plan_.v_dim() + scores + plan_.columns / 4) / kThreads + kOther;
   return needed > limit ? (needed - limit) * kThreads * 4 : 0;
 }
 
 std::vector<Op> AttentionLayout::promote(std::uint32_t share) const {
   if (!plan_.promotes) return {};
   VectorWork work;
-  work.fp32_ops = 3 * kShareRows * plan_.head_dim;  // set aside, clear, add
+  work.fp32_ops = 3 * kShareRows * plan_.v_dim();  // set aside, clear, add
   const std::uint64_t spilled = spilled_bytes();
   if (spilled == 0) return {work};
   // The L1 is the same memory as shared memory, and of the same width, as far as it holds them.
@@ -325,24 +334,43 @@ std::vector<Op> AttentionLayout::promote(std::uint32_t share) const {
 
 VectorWork AttentionLayout::rescale(std::uint32_t shares) const {
   VectorWork work;
-  work.fp32_ops = std::uint64_t{plan_.rows} / shares * plan_.head_dim;
+  work.fp32_ops = std::uint64_t{plan_.rows} / shares * plan_.v_dim();
   return work;
 }
 
 std::vector<Op> AttentionLayout::finish(std::uint32_t share, std::uint32_t shares, CopyPath path) const {
+  return plan_.splits > 1 ? finish_part(share, shares) : finish_whole(share, shares, path);
+}
+
+// Each share normalises as many values, whether it holds rows or columns of O.
+VectorWork AttentionLayout::normalise(std::uint32_t shares) const {
   const std::uint64_t rows = plan_.rows / shares;
-  VectorWork normalise;
-  normalise.fp32_ops = 2 * rows * plan_.head_dim;  // times 1/sum, convert
-  normalise.fp32_flops = rows * op_.head_dim;
-  normalise.sfu_ops = 2 * rows;
-  normalise.dependent_cycles = kRowReductionCycles;
-  if (plan_.splits > 1) {
-    return {normalise, GlobalStore{share_box(partial_, share, shares), CopyPath::lsu},
-            GlobalStore{share_box(sums_, share, shares), CopyPath::lsu}};
-  }
-  const std::uint64_t staged = rows * storage(op_.o_format(), plan_.head_dim).count();
-  return {normalise, SharedAccess{path == CopyPath::lsu ? staged : 0, staged},
-          GlobalStore{share_box(o_, share, shares), path}};
+  VectorWork work;
+  work.fp32_ops = 2 * rows * plan_.v_dim();  // times 1/sum, convert
+  work.fp32_flops = rows * op_.v_dim();
+  work.sfu_ops = 2 * rows;
+  work.dependent_cycles = kRowReductionCycles;
+  return work;
+}
+
+Box AttentionLayout::output_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const {
+  if (!plan_.values_by_columns) return share_box(view, share, shares);
+  Box box = tile_box(view, Var::cta0, plan_.rows, Var::none, view.row_bytes / shares);
+  box.first_column_byte += share * box.row_bytes;
+  return box;
+}
+
+std::vector<Op> AttentionLayout::finish_part(std::uint32_t share, std::uint32_t shares) const {
+  std::vector<Op> ops{normalise(shares), GlobalStore{output_box(partial_, share, shares), CopyPath::lsu}};
+  if (!plan_.values_by_columns) append(ops, GlobalStore{share_box(sums_, share, shares), CopyPath::lsu});
+  if (plan_.values_by_columns && share == 0) append(ops, GlobalStore{share_box(sums_, 0, 1), CopyPath::lsu});
+  return ops;
+}
+
+std::vector<Op> AttentionLayout::finish_whole(std::uint32_t share, std::uint32_t shares, CopyPath path) const {
+  const std::uint64_t staged = plan_.rows / shares * storage(op_.o_format(), plan_.v_dim()).count();
+  return {normalise(shares), SharedAccess{path == CopyPath::lsu ? staged : 0, staged},
+          GlobalStore{output_box(o_, share, shares), path}};
 }
 
 Delay AttentionLayout::set_up() const {
@@ -369,10 +397,10 @@ TileProgram AttentionLayout::combine() const {
   const std::uint64_t all_rows = op_.batch * op_.kv_heads * rows_;
   const std::uint64_t per_cta = kCombinedRows;
   TileProgram program;
-  program.name = fmt::format("attention_combine_{}_hd{}_split{}", name(op_.o_format()), op_.head_dim, plan_.splits);
-  program.tensors = {tensors_[3],
-                     tensors_[4],
-                     {"o", Bytes(all_rows * storage(op_.o_format(), op_.head_dim).count()), Residency::warm, true}};
+  program.name = fmt::format("attention_combine_{}_hd{}_split{}", name(op_.o_format()), op_.v_dim(), plan_.splits);
+  program.tensors = {tensors_[partial_.tensor],
+                     tensors_[sums_.tensor],
+                     {"o", Bytes(all_rows * storage(op_.o_format(), op_.v_dim()).count()), Residency::warm, true}};
   program.tensors[0].written = program.tensors[1].written = false;
   program.threads_per_cta = static_cast<std::uint32_t>(per_cta * 32);
   program.registers_per_thread = 64;
@@ -381,7 +409,7 @@ TileProgram AttentionLayout::combine() const {
     if (part) view.outer[0] = {Var::loop0, stride(all_rows * row_bytes)};
     return tile_box(view, Var::cta0, per_cta);
   };
-  const std::uint64_t values = per_cta * op_.head_dim;
+  const std::uint64_t values = per_cta * op_.v_dim();
   VectorWork scale, sum;
   scale.sfu_ops = per_cta * plan_.splits;
   scale.fp32_ops = 3 * per_cta * plan_.splits;
@@ -389,10 +417,10 @@ TileProgram AttentionLayout::combine() const {
   sum.fp32_ops = values;
   Role role{"warps", static_cast<std::uint32_t>(per_cta), {}};
   append(role.ops, LoopBegin{0}, GlobalLoad{rows_of(1, 4, true)}, LoopEnd{}, WaitLoads{}, scale, CtaBarrier{0},
-         LoopBegin{0}, GlobalLoad{rows_of(0, op_.head_dim * 4, true)});
+         LoopBegin{0}, GlobalLoad{rows_of(0, op_.v_dim() * 4, true)});
   if (plan_.serial_combine) append(role.ops, WaitLoads{});
   append(role.ops, sum, LoopEnd{}, WaitLoads{}, sum,
-         GlobalStore{rows_of(2, storage(op_.o_format(), op_.head_dim).count(), false), CopyPath::lsu});
+         GlobalStore{rows_of(2, storage(op_.o_format(), op_.v_dim()).count(), false), CopyPath::lsu});
   program.classes = {{"rows", {role}, {}}};
   CtaGroup group;
   group.extent[0] = static_cast<std::uint32_t>(ceil_div(all_rows, per_cta));

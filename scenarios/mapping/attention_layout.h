@@ -38,7 +38,8 @@ class AttentionLayout {
   // One block of V, within shared memory.
   [[nodiscard]] std::vector<hardware::Op> transpose_v() const;
 
-  // S = Q K^T of key block value(loop) + ahead, and O += P V of block value(loop), by one of `shares` of the rows.
+  // S = Q K^T of key block value(loop) + ahead, and O += P V of block value(loop), by one of `shares` of the rows (of
+  // the columns of O, with values_by_columns).
   [[nodiscard]] hardware::Mma scores(std::uint32_t share, std::uint32_t shares, hardware::Var loop,
                                      std::uint32_t ahead) const;
   [[nodiscard]] hardware::Mma values(std::uint32_t share, std::uint32_t shares, hardware::Var loop) const;
@@ -53,6 +54,10 @@ class AttentionLayout {
   // Normalise and store O; with split keys the fp32 partial result and its log-sum-exp.
   [[nodiscard]] std::vector<hardware::Op> finish(std::uint32_t share, std::uint32_t shares,
                                                  hardware::CopyPath path) const;
+  // One of the two; programs whose parts are dealt need both.
+  [[nodiscard]] std::vector<hardware::Op> finish_whole(std::uint32_t share, std::uint32_t shares,
+                                                       hardware::CopyPath path) const;
+  [[nodiscard]] std::vector<hardware::Op> finish_part(std::uint32_t share, std::uint32_t shares) const;
   // Address set-up of a work item: scheduler, and the block table of a paged cache.
   [[nodiscard]] hardware::Delay set_up() const;
 
@@ -62,6 +67,11 @@ class AttentionLayout {
  private:
   [[nodiscard]] hardware::TileProgram idle_combine() const;
   [[nodiscard]] hardware::LoopRange blocks_of(std::uint64_t tile) const;
+  MatrixView add_queries(const char* name, std::uint64_t dim, NumberFormat format, bool written);
+  MatrixView add_keys(const char* name, std::uint64_t dim);
+  void add_partial_results();
+  [[nodiscard]] hardware::VectorWork normalise(std::uint32_t shares) const;
+  [[nodiscard]] hardware::Box output_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] hardware::Box share_box(const MatrixView& view, std::uint32_t share, std::uint32_t shares) const;
   [[nodiscard]] std::uint64_t query_of(std::uint64_t row) const { return row / row_divisor_; }
   void add_spills(const hardware::GpuSpec& gpu);

@@ -38,9 +38,12 @@ bool xqa_on_wgmma(const models::Attention& op, const GpuSpec& gpu) {
 }  // namespace
 
 Bytes shared_memory(const AttentionPlan& plan) {
-  const std::uint64_t row = storage(plan.multiply, plan.head_dim).count();
-  const std::uint64_t rings = plan.transposes_v ? 3 : 2;
-  return Bytes((plan.rows + rings * plan.stages * plan.columns) * row);
+  const std::uint64_t keys = storage(plan.multiply, plan.head_dim).count();
+  const std::uint64_t values = storage(plan.multiply, plan.v_dim()).count();
+  if (plan.values_in_keys)  // turned around one block at a time
+    return Bytes((plan.rows + plan.stages * plan.columns) * keys + (plan.transposes_v ? plan.columns * values : 0));
+  const std::uint64_t value_rings = plan.transposes_v ? 2 : 1;
+  return Bytes(plan.rows * keys + plan.stages * plan.columns * (keys + value_rings * values));
 }
 
 std::uint32_t rows_per_share(const GpuSpec& gpu) {
@@ -57,6 +60,7 @@ AttentionPlan plan_tile(const models::Attention& op, NumberFormat multiply, cons
   AttentionPlan plan;
   plan.multiply = multiply;
   plan.head_dim = row.head_dim;
+  if (op.v_dim() != op.head_dim) plan.value_dim = static_cast<std::uint32_t>(round_up(op.v_dim(), 16));
   plan.rows = row.rows;
   plan.columns = columns(row, op);
   plan.warps = row.warps;

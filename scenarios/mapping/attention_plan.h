@@ -16,23 +16,29 @@ struct AttentionPlan {
   std::uint32_t rows = 128, columns = 128;  // query rows and keys of one tile
   std::uint32_t warps = 4;                  // that multiply
   std::uint32_t head_dim = 128;             // padded to what the kernel was compiled for
+  std::uint32_t value_dim = 0;              // the same of V and O; 0: head_dim
   std::uint32_t stages = 2;                 // of the K and of the V ring
   std::uint32_t splits = 1;                 // parts of the keys summed by different CTAs; above 1 only with `packed`
   std::uint32_t most_splits = 1;  // the host's bound: above 1 the merging kernel is launched whatever `splits`
   std::uint32_t ctas_per_sm = 1;  // that the registers of a warp-specialised kernel leave room for
+  std::uint32_t dealt_parts = 0;  // above 0: parts of sequences that a scheduler deals out (mla_schedule.h), in all
   bool packed = false;
   bool longest_first = false;
   bool mma_sync = false;         // warp instructions and cp.async (FlashAttention-2), whatever the GPU could do
   bool serial_combine = false;   // the merging kernel adds one part before it asks for the next
   bool softmax_in_turn = false;  // a warpgroup waits for its products before softmax, and for softmax before the next
-  bool transposes_v = false;   // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
-  bool promotes = false;       // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
-  bool bulk_pages = false;     // a page is a TMA box
-  bool bulk_queries = false;   // packed rows are one, too: heads of a group lie side by side
-  bool by_head = false;        // a CTA per query head, without matrix instructions (masked_mha.h)
-  bool appends_cache = false;  // rotates Q and K and appends K and V itself
-  bool narrows_q = false;      // reads Q as the activations are and narrows it itself; else another kernel did
+  bool transposes_v = false;    // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
+  bool promotes = false;        // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
+  bool bulk_pages = false;      // a page is a TMA box
+  bool bulk_queries = false;    // packed rows are one, too: heads of a group lie side by side
+  bool by_head = false;         // a CTA per query head, without matrix instructions (masked_mha.h)
+  bool appends_cache = false;   // rotates Q and K and appends K and V itself
+  bool narrows_q = false;       // reads Q as the activations are and narrows it itself; else another kernel did
+  bool values_in_keys = false;  // V is read out of the tiles of K
+  bool values_by_columns = false;  // every warpgroup holds some columns of all rows of O
   NumberFormat multiply = NumberFormat::bf16;
+
+  [[nodiscard]] std::uint32_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
 };
 
 // Shared memory of a CTA: a tile of Q and the rings of K, V and, where it is turned around, V once more.

@@ -32,6 +32,8 @@ constexpr TileRow kForkNarrow[] = {{64, 192, 128, 128, 128, 128, 12},
                                    {128, 128, 192, 192, 192, 192, 8},
                                    {192, 128, 96, 96, 96, 96, 8},
                                    {256, 128, 128, 128, 64, 128, 8}};
+// Keys of 192 with values of up to 128 leave room for wider blocks (both; headdim_v <= 128).
+constexpr TileRow kNarrowValues[] = {{192, 128, 128, 128, 96, 96, 8}};
 // Its kernels of one warpgroup, of head_dim 64 and 128.
 constexpr TileRow kForkOne[] = {{64, 64, 192, 192, 192, 192, 4}, {128, 64, 176, 128, 128, 128, 4}};
 constexpr TileRow kForkOneNarrow[] = {{64, 64, 128, 128, 128, 128, 4}, {128, 64, 96, 96, 96, 96, 4}};
@@ -53,23 +55,9 @@ constexpr TileRow kSyncSplit[] = {{64, 128, 80, 80, 80, 80, 4},
                                   {192, 128, 64, 64, 64, 64, 8},
                                   {256, 128, 64, 64, 64, 64, 8}};
 
-// Sequences of different lengths: the host bounds the number of parts as if there were one sequence (flash_api.cpp,
-// get_num_splits); a kernel before it then deals the key blocks evenly to the SMs, with a tenth to spare
-// (flash_prepare_scheduler.cu). Where the bound is above one the merging kernel always runs.
-void deal_to_sms(AttentionPlan& plan, const models::Attention& op, const GpuSpec& gpu) {
-  const std::uint64_t tiles = ceil_div(op.q_len * query_heads_per_kv_head(op), plan.rows);
-  const std::uint64_t keys = op.window > 0 ? std::min(op.kv_len, op.window + plan.rows) : op.kv_len;
-  const std::uint64_t blocks = ceil_div(keys, plan.columns);
-  plan.most_splits = split_heuristic(op.kv_heads * tiles, gpu.sm_count, blocks, SplitRule::any);
-  const std::uint64_t whole = ceil_div(op.kv_len, plan.columns);
-  const double all = 1.1 * static_cast<double>(op.batch * tiles * whole * op.kv_heads);
-  const auto per_sm = static_cast<std::uint64_t>(std::ceil(all / gpu.sm_count));
-  plan.splits = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ceil_div(whole, per_sm), 1, plan.most_splits));
-  plan.packed = plan.packed || plan.splits > 1;
-}
-
 const TileRow& hopper_row(const models::Attention& op, NumberFormat multiply, bool fork) {
   const bool narrow = info(multiply).bits <= 8;
+  if (!narrow && op.head_dim > 128 && op.head_dim <= 192 && op.v_dim() <= 128) return kNarrowValues[0];
   // heuristics.h, use_one_mma_wg.
   const bool one = fork && (op.head_dim == 64 || op.head_dim == 128) && op.window == 0 &&
                    op.q_len * query_heads_per_kv_head(op) <= 64;
@@ -96,6 +84,21 @@ AttentionPlan plan_serving(const models::Attention& op, const GpuSpec& gpu, bool
 }
 
 }  // namespace
+
+// Sequences of different lengths: the host bounds the number of parts as if there were one sequence (flash_api.cpp,
+// get_num_splits); a kernel before it then deals the key blocks evenly to the SMs, with a tenth to spare
+// (flash_prepare_scheduler.cu). Where the bound is above one the merging kernel always runs.
+void deal_to_sms(AttentionPlan& plan, const models::Attention& op, const GpuSpec& gpu) {
+  const std::uint64_t tiles = ceil_div(op.q_len * query_heads_per_kv_head(op), plan.rows);
+  const std::uint64_t keys = op.window > 0 ? std::min(op.kv_len, op.window + plan.rows) : op.kv_len;
+  const std::uint64_t blocks = ceil_div(keys, plan.columns);
+  plan.most_splits = split_heuristic(op.kv_heads * tiles, gpu.sm_count, blocks, SplitRule::any);
+  const std::uint64_t whole = ceil_div(op.kv_len, plan.columns);
+  const double all = 1.1 * static_cast<double>(op.batch * tiles * whole * op.kv_heads);
+  const auto per_sm = static_cast<std::uint64_t>(std::ceil(all / gpu.sm_count));
+  plan.splits = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ceil_div(whole, per_sm), 1, plan.most_splits));
+  plan.packed = plan.packed || plan.splits > 1;
+}
 
 AttentionPlan plan_flash_3(const models::Attention& op, const GpuSpec& gpu, KernelLibrary library) {
   const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;

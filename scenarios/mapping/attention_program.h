@@ -19,6 +19,11 @@ hardware::TileProgram flash_attention_3(const models::Attention& op, const Atten
 hardware::TileProgram flash_attention_2(const models::Attention& op, const AttentionPlan& plan,
                                         const hardware::GpuSpec& gpu);
 
+// The small kernel that serving libraries run before the attention kernel of a batch of unequal lengths: one CTA reads
+// the lengths and writes how many blocks each sequence takes (FlashAttention-3: prepare_varlen_num_blocks;
+// TensorRT-LLM: sequence and padding offsets).
+hardware::TileProgram plan_lengths(const models::Attention& op);
+
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options);
 
 }  // namespace lightcone::scenarios

@@ -31,6 +31,10 @@ NumberFormat multiply_format(const models::Attention& op, const hardware::GpuSpe
 // A plan of the tile for this shape.
 AttentionPlan plan_tile(const models::Attention& op, NumberFormat multiply, const TileRow& row);
 
+// FlashAttention-3 for sequences of different lengths: sets the number of key parts (and packs heads where it is above
+// one).
+void deal_to_sms(AttentionPlan& plan, const models::Attention& op, const hardware::GpuSpec& gpu);
+
 // Narrows the tile until it fits shared memory. Throws ConfigError when none does.
 void shrink_to_fit(AttentionPlan& plan, const hardware::GpuSpec& gpu);
 

@@ -6,6 +6,8 @@
 #include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/kv_cache_kernels.h"
 #include "scenarios/mapping/masked_mha.h"
+#include "scenarios/mapping/mla_attention.h"
+#include "scenarios/mapping/mla_cache_kernels.h"
 #include "scenarios/mapping/row_kernels.h"
 #include "scenarios/mapping/strided_copy.h"
 #include "sim/base/checked.h"
@@ -23,30 +25,6 @@ void check_sizes(const models::Attention& op) {
   }
   checked_product("attention FLOPs", {4, op.batch, op.heads, op.q_len, op.kv_len, op.head_dim});
   checked_product("attention partial results", {128, 8, op.batch, op.heads, op.q_len, op.head_dim});
-}
-
-// The small kernel that serving libraries run before the attention kernel of a batch of unequal lengths: one CTA reads
-// the lengths and writes how many blocks each sequence takes (FlashAttention-3: prepare_varlen_num_blocks;
-// TensorRT-LLM: sequence and padding offsets).
-hardware::TileProgram plan_lengths(const models::Attention& op) {
-  using namespace hardware;
-  const std::uint64_t bytes = 4 * op.batch;
-  TileProgram program;
-  program.name = "attention_plan_lengths";
-  program.tensors = {{"lengths", Bytes(bytes), Residency::warm, false},
-                     {"blocks", Bytes(bytes), Residency::warm, true}};
-  Box box;
-  box.row_bytes = box.column_extent_bytes = box.row_pitch_bytes = bytes;
-  Box out = box;
-  out.tensor = 1;
-  VectorWork scan;
-  scan.int_ops = 32 * round_up(op.batch, 128);  // a warp scan in shuffles
-  scan.dependent_cycles = 300;
-  program.classes = {{"plan", {{"warps", 4, {GlobalLoad{box}, WaitLoads{}, scan, GlobalStore{out}}}}, {}}};
-  program.groups = {CtaGroup{}};
-  program.threads_per_cta = 128;
-  program.registers_per_thread = 32;
-  return program;
 }
 
 // vLLM plans once per step, outside the layers.
@@ -102,6 +80,7 @@ constexpr std::uint64_t kDefaultTable = 1024;
 // This step's K and V, straight from the projection, before any query reads them.
 hardware::TileProgram append_to_cache(const models::Attention& op, const AttentionPlan& plan,
                                       const hardware::GpuSpec& gpu, const MappingOptions& options) {
+  if (op.v_dim() != op.head_dim) return append_latent_program(op, options.library);
   if (options.library == KernelLibrary::vllm) return reshape_and_cache_program(op);
   if (options.library == KernelLibrary::tensorrt_llm) {
     return qkv_preprocessing_program(op, plan.multiply, kDefaultTable, gpu.sm_count);
@@ -122,11 +101,38 @@ const char* family_name(const AttentionPlan& plan) {
 
 }  // namespace
 
+hardware::TileProgram plan_lengths(const models::Attention& op) {
+  using namespace hardware;
+  const std::uint64_t bytes = 4 * op.batch;
+  TileProgram program;
+  program.name = "attention_plan_lengths";
+  program.tensors = {{"lengths", Bytes(bytes), Residency::warm, false},
+                     {"blocks", Bytes(bytes), Residency::warm, true}};
+  Box box;
+  box.row_bytes = box.column_extent_bytes = box.row_pitch_bytes = bytes;
+  Box out = box;
+  out.tensor = 1;
+  VectorWork scan;
+  scan.int_ops = 32 * round_up(op.batch, 128);  // a warp scan in shuffles
+  scan.dependent_cycles = 300;
+  program.classes = {{"plan", {{"warps", 4, {GlobalLoad{box}, WaitLoads{}, scan, GlobalStore{out}}}}, {}}};
+  program.groups = {CtaGroup{}};
+  program.threads_per_cta = 128;
+  program.registers_per_thread = 32;
+  return program;
+}
+
 KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpec& gpu, const MappingOptions& options) {
   check_sizes(op);
+  if (op.values_in_keys) return map_latent_attention(op, gpu, options);
   const AttentionPlan plan = plan_attention(op, gpu, options.library);
   KernelSequence sequence;
-  add_conversions(op, plan, gpu, options.library, sequence);
+  const bool narrower = info(plan.multiply).bits < info(op.activation).bits;
+  if (op.v_dim() == op.head_dim) {
+    add_conversions(op, plan, gpu, options.library, sequence);
+  } else if (narrower) {
+    sequence.kernels.push_back(quantize_heads_program(op));
+  }
   if (op.writes_kv_cache && !plan.appends_cache) {
     sequence.kernels.push_back(append_to_cache(op, plan, gpu, options));
   }

@@ -38,13 +38,7 @@ struct Mapper {
 
   KernelSequence operator()(const Gemm& op) const { return choose_gemm(gemm_problem(op, gpu), gpu, options); }
   KernelSequence operator()(const BatchedGemm& op) const { return choose_gemm(gemm_problem(op, gpu), gpu, options); }
-  KernelSequence operator()(const Attention& op) const {
-    if (op.v_dim() != op.head_dim || op.values_in_keys) {
-      throw ConfigError(
-          fmt::format("attention with heads of {} and values of {} has no kernels yet", op.head_dim, op.v_dim()));
-    }
-    return map_attention(op, gpu, options);
-  }
+  KernelSequence operator()(const Attention& op) const { return map_attention(op, gpu, options); }
   KernelSequence operator()(const SparseAttention& op) const { return map_sparse_attention(op, gpu, options); }
   KernelSequence operator()(const Norm& op) const { return single(norm_program(op, options.library)); }
   KernelSequence operator()(const Softmax& op) const { return single(softmax_program(op)); }

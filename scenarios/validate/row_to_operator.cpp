@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "scenarios/validate/latent_rows.h"
+#include "scenarios/validate/row_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
 #include "sim/base/suggest.h"
@@ -15,91 +17,6 @@ namespace lightcone::scenarios {
 namespace {
 
 using models::ElementwiseKind;
-
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
-
-// Raised by the readers below, turned into RowMapping::reason by map_row.
-struct Unsupported {
-  std::string reason;
-};
-
-// Sums of a few sizes, and sizes rounded up, stay far from 64 bits; products are checked where they are made.
-constexpr std::uint64_t kLargestSize = 1'000'000'000'000'000;
-
-std::uint64_t size(const OperatingPoint& point, std::string_view name) {
-  const auto value = point.size(name);
-  if (!value || *value == 0 || *value > kLargestSize) {
-    throw Unsupported{"params: \"" + std::string(name) + "\" must be a whole number from 1 to 10^15"};
-  }
-  return *value;
-}
-
-// The same of a size that may be absent.
-std::uint64_t size_or(const OperatingPoint& point, std::string_view name, std::uint64_t missing) {
-  const std::string text = point.text(name);
-  if (text.empty() || text == "null") return missing;
-  const auto value = point.size(name);
-  if (!value || *value > kLargestSize) {
-    throw Unsupported{"params: \"" + std::string(name) + "\" must be a whole number from 0 to 10^15"};
-  }
-  return *value;
-}
-
-bool flag_or(const OperatingPoint& point, std::string_view name, bool missing) {
-  const std::string text = point.text(name);
-  if (text.empty() || text == "null") return missing;
-  if (text == "1" || text == "true") return true;
-  if (text == "0" || text == "false") return false;
-  throw Unsupported{"params: \"" + std::string(name) + "\" must be 0 or 1"};
-}
-
-NumberFormat format(const std::string& name) {
-  const auto parsed = parse_number_format(name);
-  if (!parsed) throw Unsupported{"number format \"" + name + "\" is not known"};
-  return *parsed;
-}
-
-// ---- Who ran it, and how it was timed ------------------------------------------------------------------------
-
-// One row per data set. Sources: the data sets' own documentation of their benchmark loops.
-struct SourceRule {
-  std::string_view source;  // start of the source column
-  KernelLibrary library;
-  TimingConvention timing;
-  GemmTileList gemm_tiles = GemmTileList::fine;
-};
-constexpr std::array<SourceRule, 9> kSources{{
-    {"aiconfigurator:vllm", KernelLibrary::vllm, TimingConvention::graph_replay},
-    {"aiconfigurator:sglang", KernelLibrary::sglang, TimingConvention::graph_replay},
-    {"aiconfigurator:trtllm", KernelLibrary::tensorrt_llm, TimingConvention::graph_replay},
-    // It runs Sarathi-Serve, a vLLM fork, on the cuBLAS of CUDA 12.1.
-    {"vidur", KernelLibrary::vllm, TimingConvention::profiler, GemmTileList::powers_of_two},
-    {"neusight", KernelLibrary::pytorch_eager, TimingConvention::eager},
-    {"llmcompass", KernelLibrary::pytorch_eager, TimingConvention::eager},
-    {"flash-attention", KernelLibrary::automatic, TimingConvention::stream},
-    {"lightcone-gpu", KernelLibrary::automatic, TimingConvention::graph_replay},
-    {"", KernelLibrary::automatic, TimingConvention::stream},  // cuBLAS loops of the published tables
-}};
-
-const SourceRule& source_rule(std::string_view source) {
-  for (const SourceRule& rule : kSources) {
-    if (starts_with(source, rule.source)) return rule;
-  }
-  return kSources.back();
-}
-
-MappedPoint start(const OperatingPoint& point) {
-  const SourceRule& rule = source_rule(point.source);
-  MappedPoint mapped;
-  mapped.options.library = rule.library;
-  mapped.options.gemm_tiles = rule.gemm_tiles;
-  mapped.timing = rule.timing;
-  mapped.options.launch = rule.timing == TimingConvention::stream || rule.timing == TimingConvention::eager
-                              ? hardware::LaunchMode::stream
-                              : hardware::LaunchMode::graph;
-  return mapped;
-}
 
 // ---- One reader per op ---------------------------------------------------------------------------------------
 
@@ -386,6 +303,8 @@ const std::vector<OpReader>& readers() {
       {"causal_conv1d", causal_conv},
       {"linear_attention", linear_attention},
       {"scan", chunk_scan},
+      {"mla_prefill", latent_prefill},
+      {"mla_decode", latent_decode},
   };
   return table;
 }

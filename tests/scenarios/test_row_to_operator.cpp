@@ -140,8 +140,15 @@ TEST_CASE("sizes without end give a reason or exact operators, never a wrapped n
   const Params chunks{{"batch", "2"},    {"seq", "64"},      {"n_groups", "2"}, {"nheads", "4"},
                       {"d_state", "64"}, {"head_dim", "64"}, {"chunk", "32"}};
   const Params channels{{"batch", "2"}, {"seq", "64"}, {"channels", "64"}, {"d_conv", "4"}};
-  const std::map<std::string, Params> recurrent{
-      {"linear_attention", heads}, {"scan", chunks}, {"causal_conv1d", channels}};
+  const Params expanded{{"batch", "2"},  {"heads", "8"}, {"q_len", "64"}, {"kv_len", "64"},
+                        {"nope", "128"}, {"rope", "64"}, {"v", "128"},    {"causal", "1"}};
+  const Params absorbed{{"batch", "2"},     {"heads", "8"}, {"q_len", "1"}, {"kv_len", "64"},
+                        {"kv_lora", "512"}, {"rope", "64"}, {"causal", "1"}};
+  const std::map<std::string, Params> recurrent{{"linear_attention", heads},
+                                                {"scan", chunks},
+                                                {"causal_conv1d", channels},
+                                                {"mla_prefill", expanded},
+                                                {"mla_decode", absorbed}};
   const std::string huge = "1000000000000";
   for (const std::string& op : supported_measured_ops()) {
     const auto known = recurrent.find(op);
