@@ -122,8 +122,11 @@ Cost cost_of(const TopK& op) {
 
 Cost cost_of(const GatherRows& op) {
   require_positive("gather_rows", {{"rows", op.rows}, {"source_rows", op.source_rows}, {"columns", op.columns}});
+  if (op.indices() < op.rows) {
+    throw ConfigError(fmt::format("gather_rows: {} rows cannot be among {} indices", op.rows, op.indices()));
+  }
   Cost c;
-  const Bytes indices(checked_product("gather_rows indices", {op.rows, kIndexBytes}));
+  const Bytes indices(checked_product("gather_rows indices", {op.indices(), kIndexBytes}));
   if (op.order_only) {
     c.read_bytes = c.written_bytes = indices;
     return c;

@@ -276,7 +276,9 @@ struct TopK {
 struct GatherRows {
   std::uint64_t rows = 0, source_rows = 0, columns = 0;
   NumberFormat format = NumberFormat::bf16;
-  bool order_only = false;  // the indices alone are made: whoever reads the rows fetches them by index
+  bool order_only = false;    // the indices alone are made: whoever reads the rows fetches them by index
+  std::uint64_t ordered = 0;  // indices of all devices' rows, from which those of this one are found; 0: rows
+  [[nodiscard]] std::uint64_t indices() const { return ordered == 0 ? rows : ordered; }
 };
 
 // out[t] = sum over `parts` rows of weight * row, fetched by index: the outputs of a token's experts.
@@ -311,6 +313,7 @@ struct GroupedGemm {
   // Rows of each expert that another device holds, where the kernel goes over all rows: their output is set to zero.
   std::vector<std::uint64_t> rows_elsewhere = {};
   bool weight_transposed = false;  // W lies as [k,n]: the gradient of the rows. That of W is Backward<GroupedGemm>.
+  bool block_scaled = false;  // operands have a scale per 128 values along k: partial sums are scaled on general lanes
 };
 
 // States of the scan that the forward pass keeps for the backward: one at the end of each run of 2048 tokens

@@ -44,29 +44,47 @@ std::vector<Op> place_indices(std::uint32_t from, std::uint32_t to, std::uint64_
   return ops;
 }
 
-std::vector<TileProgram> order_programs(std::uint64_t rows) {
-  const std::uint64_t all = rows * kIndexBytes;
-  std::vector<Tensor> tensors{{"expert_of_row", Bytes(all), Residency::warm, false},
-                              {"order", Bytes(all), Residency::warm, true}};
-  const auto turns = static_cast<std::int64_t>(ceil_div(rows, kOrderThreads));
-  const bool one_kernel = turns == 1;
-  const CtaShape shape{static_cast<std::uint32_t>(std::min(kOrderThreads, round_up(rows, 32)) / 32), 32, 16 * 1024};
-  // Counts: one counter in shared memory per expert. Their running sum: five steps of shuffles, and again over warps.
+// Counts, one counter in shared memory per expert, over `turns` pieces of the indices by one CTA (or the CTA's own
+// piece); then their running sum: five steps of shuffles, and again over warps.
+std::vector<Op> count_indices(std::uint64_t rows, std::uint64_t threads, Var turn, bool sum) {
   std::vector<Op> ops;
-  append(ops, LoopBegin{0},
-         GlobalLoad{tile_box(rows_of(0, 1, all), Var::none, 1, Var::loop0, 32 * shape.warps * kIndexBytes)},
-         WaitLoads{}, lane_work(0, 8 * 32 * shape.warps, 0, kSharedAtomicCycles), LoopEnd{}, CtaBarrier{0},
-         lane_work(0, 16 * 32 * shape.warps, 0, 10 * kShuffleCycles), CtaBarrier{0});
-  if (one_kernel) append(ops, place_indices(0, 1, rows, 32 * shape.warps, Var::none, kSharedAtomicCycles));
+  const std::vector<Op> piece{
+      GlobalLoad{tile_box(rows_of(0, 1, rows * kIndexBytes), Var::none, 1, turn, threads * kIndexBytes)}, WaitLoads{},
+      lane_work(0, 8 * threads, 0, kSharedAtomicCycles)};
+  if (turn == Var::loop0) append(ops, LoopBegin{0}, piece, LoopEnd{});
+  if (turn != Var::loop0) append(ops, piece);
+  append(ops, CtaBarrier{0});
+  if (sum) append(ops, lane_work(0, 16 * threads, 0, 10 * kShuffleCycles), CtaBarrier{0});
+  return ops;
+}
+
+std::vector<TileProgram> order_programs(std::uint64_t rows, KernelLibrary library) {
+  const Tensor from{"expert_of_row", Bytes(rows * kIndexBytes), Residency::warm, false};
+  const Tensor to{"order", Bytes(rows * kIndexBytes), Residency::warm, true};
+  const CtaShape shape{static_cast<std::uint32_t>(std::min(kOrderThreads, round_up(rows, 32)) / 32), 32, 16 * 1024};
+  const std::uint64_t threads = 32 * shape.warps;
   std::vector<TileProgram> programs;
-  if (!one_kernel) tensors.pop_back();
-  programs.push_back(one_role(one_kernel ? "order_rows" : "count_rows", shape, tensors, std::move(ops), {1, 1, 1, 1}));
-  programs.back().groups[0].loops[0] = {0, turns};
-  if (one_kernel) return programs;
-  tensors.push_back({"order", Bytes(all), Residency::warm, true});
+  const bool counts_alone = library == KernelLibrary::vllm || library == KernelLibrary::sglang;
+  if (rows <= kOrderThreads && !counts_alone) {
+    std::vector<Op> ops = count_indices(rows, threads, Var::none, true);
+    append(ops, place_indices(0, 1, rows, threads, Var::none, kSharedAtomicCycles));
+    programs.push_back(one_role("order_rows", shape, {from, to}, std::move(ops), {1, 1, 1, 1}));
+    return programs;
+  }
+  const std::uint64_t pieces = ceil_div(rows, kOrderThreads);
+  if (counts_alone) {
+    programs.push_back(
+        one_role("count_rows", shape, {from}, count_indices(rows, threads, Var::loop0, true), {1, 1, 1, 1}));
+    programs.back().groups[0].loops[0] = {0, static_cast<std::int64_t>(pieces)};
+  } else {
+    programs.push_back(
+        one_role("count_rows", shape, {from}, count_indices(rows, threads, Var::cta0, false), {pieces, 1, 1, 1}));
+    programs.push_back(
+        one_role("sum_counts", shape, {}, {lane_work(0, 16 * threads, 0, 10 * kShuffleCycles)}, {1, 1, 1, 1}));
+  }
   std::vector<Op> place = place_indices(0, 1, rows, kPlaceThreads, Var::cta0, kSharedAtomicCycles);
   place.insert(place.begin() + 2, Signal{});  // the row's place: an atomic on its expert's counter
-  programs.push_back(one_role("place_rows", {kPlaceThreads / 32, 32, 0}, tensors, std::move(place),
+  programs.push_back(one_role("place_rows", {kPlaceThreads / 32, 32, 0}, {from, to}, std::move(place),
                               {ceil_div(rows, kPlaceThreads), 1, 1, 1}));
   return programs;
 }
@@ -112,9 +130,9 @@ TileProgram top_k_program(const models::TopK& op) {
   return program;
 }
 
-std::vector<TileProgram> gather_rows_programs(const models::GatherRows& op) {
+std::vector<TileProgram> gather_rows_programs(const models::GatherRows& op, KernelLibrary library) {
   (void)models::cost(op);
-  std::vector<TileProgram> programs = order_programs(op.rows);
+  std::vector<TileProgram> programs = order_programs(op.indices(), library);
   if (op.order_only) return programs;
   const std::uint64_t row = storage(op.format, op.columns).count();
   // Each source row goes to rows / sources places, the first of them to one more where the rows do not divide.

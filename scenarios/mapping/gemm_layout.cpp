@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "scenarios/mapping/op_list.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -15,6 +16,7 @@ namespace {
 using namespace hardware;
 
 constexpr std::uint64_t kPartialBytes = 4;  // fp32 partial sums
+constexpr std::uint64_t kScaleBlock = 128;  // values along k that share a scale
 
 // Work per converted weight, from the register-to-register sequences of Marlin and CUTLASS mixed-input kernels: one
 // bit-field instruction and one FP32-lane instruction for two packed values, plus its share of the scale product.
@@ -245,6 +247,14 @@ std::vector<Op> GemmLayout::multiply_step(std::uint32_t share, std::uint32_t sha
     rest.useful = {};
     rest.useful.m_extent = 0;
     ops.emplace_back(rest);
+  }
+  if (problem_.block_scaled) {
+    // The tensor core starts from zero in each block; one multiply-add per partial sum (DeepGEMM, fp8_gemm_1d2d.cuh),
+    // and in Triton's fused_moe_kernel a product of the two scales more.
+    VectorWork promote;
+    const std::uint64_t blocks = std::max<std::uint64_t>(1, step_ / kScaleBlock);
+    promote.fp32_ops = blocks * rows * tile.columns * (plan_.warps == GemmWarps::alike ? 2 : 1);
+    append(ops, MmaWait{0}, promote);
   }
   return ops;
 }

@@ -116,6 +116,7 @@ GemmProblem gemm_problem(const models::BatchedGemm& op, const GpuSpec& gpu) {
 GemmProblem gemm_problem(const models::GroupedGemm& op, std::uint64_t experts, std::uint64_t rows, const GpuSpec& gpu) {
   GemmProblem problem;
   problem.kind = "grouped_gemm";
+  problem.block_scaled = op.block_scaled;
   problem.batch = experts;
   problem.m = rows;
   problem.n = op.n;

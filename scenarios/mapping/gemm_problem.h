@@ -41,6 +41,7 @@ struct GemmProblem {
   bool bias = false;
   bool accumulates = false;    // C += ...: the epilogue reads C, in the format of the output
   bool on_fp32_lanes = false;  // no tensor-core rate for plain fp32: FFMA instructions
+  bool block_scaled = false;   // scales per 128 values along k: partial sums of each such block are scaled and added up
   std::optional<MatrixGroup> group;
 
   // The weights are stored narrower than they are multiplied: the kernel converts them on the way.

@@ -10,6 +10,7 @@
 #include "scenarios/mapping/gemm_program.h"
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
+#include "scenarios/mapping/recurrent_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
 
@@ -101,18 +102,32 @@ std::vector<GemmTile> cutlass_tiles(TensorCoreGeneration generation) {
 }
 
 // What vLLM's benchmark_moe.py tunes over: BLOCK_SIZE_M 16 to 128, N 64 to 256, K 64 or 128, 4 or 8 warps.
-std::vector<GemmTile> triton_tiles() {
+std::vector<GemmTile> tuned_triton_tiles() {
   std::vector<GemmTile> tiles;
   for (const std::uint32_t rows : {16u, 32u, 64u, 128u}) {
     for (const std::uint32_t columns : {64u, 128u, 256u}) {
       const bool eight = rows >= 64 && rows * columns >= 128 * 128;
       for (const std::uint32_t step : {128u, 256u}) {
-        tiles.push_back({rows, columns, step, 2, rows >= 64 ? (eight ? 8u : 4u) : 1, rows >= 64 ? 1u : 4u,
+        tiles.push_back({rows, columns, step, 4, rows >= 64 ? (eight ? 8u : 4u) : 1, rows >= 64 ? 1u : 4u,
                          ClusterShape::none, false});
       }
     }
   }
   return tiles;
+}
+
+// Tiles of shapes without a tuned file: get_default_config() in vLLM and SGLang (three stages, Triton's default).
+GemmTile default_triton_tile(const models::GroupedGemm& op, std::uint64_t tokens) {
+  if (op.block_scaled) return {64, 128, 128, 3, 4, 1, ClusterShape::none, false};
+  if (tokens <= op.experts) return {16, 32, 128, 3, 1, 4, ClusterShape::none, false};
+  return {64, 64, 64, 3, 2, 2, ClusterShape::none, false};
+}
+
+// The libraries come with files for whole models on the GPUs they are served on: on Hopper for most, on Ampere for
+// Mixtral. Not for the share of the experts that a device has under expert parallelism.
+bool has_tuned_file(const models::GroupedGemm& op, TensorCoreGeneration generation) {
+  constexpr std::uint64_t kMixtralExperts = 8;
+  return op.rows_elsewhere.empty() && (generation != TensorCoreGeneration::mma_sync || op.experts == kMixtralExperts);
 }
 
 // moe_block_size 16 to 64 by the rows per expert (fused_marlin_moe), thread_n 128 or 256.
@@ -121,21 +136,38 @@ std::vector<GemmTile> marlin_tiles(double rows_per_expert) {
   for (const std::uint32_t fits : {48u, 32u, 16u}) {
     if (rows_per_expert < 0.9 * fits) rows = fits;
   }
-  return {{rows, 128, 128, 2, 1, 4, ClusterShape::none, false}, {rows, 256, 128, 2, 1, 8, ClusterShape::none, false}};
+  return {{rows, 128, 128, 4, 1, 4, ClusterShape::none, false}, {rows, 256, 128, 4, 1, 8, ClusterShape::none, false}};
+}
+
+// Tokens of all devices, of which the library knows besides its own experts.
+std::uint64_t all_tokens(const models::GroupedGemm& op) {
+  if (op.source_rows != 0) return op.source_rows;
+  return ceil_div(std::accumulate(op.rows_elsewhere.begin(), op.rows_elsewhere.end(), op.rows), op.top_k);
+}
+
+std::vector<GemmTile> tiles_of(const models::GroupedGemm& op, TensorCoreGeneration generation, Style style) {
+  const std::uint64_t tokens = all_tokens(op);
+  switch (style) {
+    case Style::cutlass:
+      return cutlass_tiles(generation);
+    case Style::triton:
+      if (has_tuned_file(op, generation)) return tuned_triton_tiles();
+      return {default_triton_tile(op, tokens)};
+    case Style::marlin:
+      break;
+  }
+  return marlin_tiles(static_cast<double>(tokens * op.top_k) / static_cast<double>(op.experts));
 }
 
 std::vector<GemmPlan> plans(const models::GroupedGemm& op, const GemmProblem& problem, const GpuSpec& gpu,
                             Style style) {
-  const TensorCoreGeneration generation = gpu.sm.tensor.generation;
-  const double rows_per_expert = static_cast<double>(op.rows) / static_cast<double>(op.experts);
   std::vector<GemmPlan> out;
-  for (GemmTile tile : style == Style::cutlass  ? cutlass_tiles(generation)
-                       : style == Style::triton ? triton_tiles()
-                                                : marlin_tiles(rows_per_expert)) {
+  for (GemmTile tile : tiles_of(op, gpu.sm.tensor.generation, style)) {
+    const std::uint32_t most_stages = tile.stages;
     if (!set_stages(tile, problem, gpu)) continue;
     GemmPlan plan{tile, 1};
     if (style != Style::cutlass) {
-      plan.tile.stages = std::min(tile.stages, 4u);
+      plan.tile.stages = std::min(tile.stages, most_stages);
       plan.warps = GemmWarps::alike;
       plan.mma_sync = style == Style::marlin || tile.rows < 64;
     }
@@ -262,6 +294,15 @@ TileProgram weight_gradient_program(const models::Backward<models::GroupedGemm>&
   return program;
 }
 
+// Marlin's output where it skips rows.
+TileProgram zero_fill(std::uint64_t bytes) {
+  constexpr std::uint64_t kPerCta = 256 * 16;
+  std::vector<Op> ops;
+  append(ops, GlobalStore{tile_box({0, 1, bytes, bytes, {}, 0}, Var::none, 1, Var::cta0, kPerCta), CopyPath::lsu});
+  return one_role("zero_fill", {8, 16, 0}, {{"output", Bytes(bytes), Residency::warm, true}}, std::move(ops),
+                  {ceil_div(bytes, kPerCta), 1, 1, 1});
+}
+
 }  // namespace
 
 KernelSequence choose_grouped_weight_gradient(const models::Backward<models::GroupedGemm>& op, const GpuSpec& gpu,
@@ -309,6 +350,10 @@ KernelSequence choose_grouped_gemm(const models::GroupedGemm& op, const GpuSpec&
     best = time;
     chosen.note = fmt::format("grouped_gemm {} of {} experts", plan_name(problem, plan), touched(runs));
     chosen.kernels = {std::move(program)};
+  }
+  if (style == Style::marlin && !op.rows_elsewhere.empty()) {
+    const std::uint64_t rows = op.rows + std::accumulate(op.rows_elsewhere.begin(), op.rows_elsewhere.end(), 0ull);
+    chosen.kernels.insert(chosen.kernels.begin(), zero_fill(storage(op.output, rows * op.n).count()));
   }
   if (chosen.kernels.empty()) throw ConfigError(gpu.name + ": no grouped GEMM kernel fits one of its SMs");
   chosen.note += fmt::format(", {} plans, {:.2f} us predicted", seen, best * 1e6);

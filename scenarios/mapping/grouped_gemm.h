@@ -7,8 +7,8 @@
 //   The grid is as large as the worst spread of rows needs; CTAs beyond the last tile leave at once. Rows of experts on
 //   other devices are set to zero.
 //   Marlin (weights narrower than their products): mma.sync, weights converted in registers.
-// Not modelled: Triton's tuned files per shape (the fastest of the tiles it tunes over is taken), Marlin's split of one
-// tile among CTAs.
+// Not modelled: the content of Triton's tuned files (where there is one, the fastest of the tiles it is made from is
+// taken), Marlin's split of one tile among CTAs.
 #pragma once
 
 #include "hardware/spec/gpu_spec.h"

@@ -67,7 +67,7 @@ struct Mapper {
   KernelSequence operator()(const PageScores& op) const { return single(page_scores_program(op)); }
   KernelSequence operator()(const Sort& op) const { return in_turn(sort_programs(op)); }
   KernelSequence operator()(const TopK& op) const { return single(top_k_program(op)); }
-  KernelSequence operator()(const GatherRows& op) const { return in_turn(gather_rows_programs(op)); }
+  KernelSequence operator()(const GatherRows& op) const { return in_turn(gather_rows_programs(op, options.library)); }
   KernelSequence operator()(const CombineRows& op) const { return single(combine_rows_program(op)); }
   KernelSequence operator()(const GroupedGemm& op) const { return choose_grouped_gemm(op, gpu, options); }
   template <class Forward>

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "scenarios/validate/latent_rows.h"
+#include "scenarios/validate/moe_row.h"
 #include "scenarios/validate/row_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
@@ -305,6 +306,7 @@ const std::vector<OpReader>& readers() {
       {"scan", chunk_scan},
       {"mla_prefill", latent_prefill},
       {"mla_decode", latent_decode},
+      {"moe", moe_layer},
   };
   return table;
 }

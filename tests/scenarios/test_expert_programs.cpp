@@ -64,6 +64,7 @@ TEST_CASE("grouped products do the FLOPs of their experts and write their rows o
           GroupedGemm op = experts(16, tokens, 2, 384, 200);
           op.load.kind = kind;
           op.bias = kind == ExpertLoadKind::random;
+          op.block_scaled = kind == ExpertLoadKind::zipf;
           INFO(gpu.sm.tensor.has(NumberFormat::bf16) << " tokens " << tokens);
           const models::Cost cost = models::cost(op);
           const Sums sums = sound_sums(op, gpu, library);
@@ -124,6 +125,31 @@ TEST_CASE("the tile along the tokens follows the rows per expert, and padding is
     const Sums many = sound_sums(op, gpu, library);  // 512 rows per expert: whole tiles
     REQUIRE(many.executed == many.useful);
   }
+}
+
+TEST_CASE("scales per block cost time on the lanes and nothing else") {
+  const hardware::GpuSpec gpu = hardware::example_h100();
+  GroupedGemm op = experts(8, 4096, 2, 2048, 4096);
+  op.activation = op.weight = NumberFormat::fp8_e4m3;
+  GroupedGemm scaled = op;
+  scaled.block_scaled = true;
+  for (const KernelLibrary library : kLibraries) {
+    REQUIRE(analytical_us(scaled, gpu, library) > 1.01 * analytical_us(op, gpu, library));
+    REQUIRE(sound_sums(scaled, gpu, library).useful == sound_sums(op, gpu, library).useful);
+  }
+}
+
+TEST_CASE("the share of the experts that a device has is multiplied in the library's default tiles") {
+  const hardware::GpuSpec gpu = hardware::example_h100();
+  GroupedGemm op = experts(16, 256, 4, 1024, 1024);
+  op.source_rows = 256;
+  const auto tile = [&](const GroupedGemm& g) { return map_operator(g, gpu, {KernelLibrary::vllm}).note; };
+  op.rows_elsewhere = {40, 20};
+  REQUIRE(tile(op).find("64x64x32") != std::string::npos);
+  op.experts = 512;
+  REQUIRE(tile(op).find("16x32x64") != std::string::npos);
+  op.rows_elsewhere.clear();
+  REQUIRE(tile(op).find(", 24 plans") != std::string::npos);
 }
 
 TEST_CASE("imbalance makes experts slower") {
