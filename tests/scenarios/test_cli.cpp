@@ -210,7 +210,7 @@ TEST_CASE("predict keeps every row in order and gives a time or a reason") {
       lightcone.file("points.csv",
                      "source,gpu,op,params,dtype,extra\n"
                      "s,H100-SXM-80GB,gemm,\"{\"\"m\"\":4096,\"\"n\"\":4096,\"\"k\"\":4096}\",bf16,\"a,b\"\n"
-                     "s,H100-SXM-80GB,moe,{},bf16,second\n"
+                     "s,H100-SXM-80GB,fft,{},bf16,second\n"
                      "s,Abacus-1,gemm,\"{\"\"m\"\":1,\"\"n\"\":1,\"\"k\"\":1}\",bf16,third\n"
                      "s,Abacus-1,gemm,\"{\"\"m\"\":1,\"\"n\"\":1,\"\"k\"\":1}\",fp32,fourth\n");
   const std::string output = (lightcone.folder() / "predicted.csv").string();
@@ -231,7 +231,7 @@ TEST_CASE("predict keeps every row in order and gives a time or a reason") {
   REQUIRE(first->cells[by] == "analytical");
   REQUIRE((second->cells[error].empty() && second->cells[by].empty()));
   REQUIRE(second->cells[time].empty());
-  REQUIRE(says(second->cells[note], "moe"));
+  REQUIRE(says(second->cells[note], "fft"));
   REQUIRE(third->cells[time].empty());
   REQUIRE(says(third->cells[note], "Abacus-1"));
   REQUIRE(reader.next().has_value());
