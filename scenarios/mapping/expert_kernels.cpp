@@ -58,27 +58,44 @@ std::vector<Op> count_indices(std::uint64_t rows, std::uint64_t threads, Var tur
   return ops;
 }
 
-std::vector<TileProgram> order_programs(std::uint64_t rows, KernelLibrary library) {
+// TensorRT-LLM orders the rows of up to 256 tokens in one kernel, where the choices per token are of a number that it
+// was built for.
+bool ordered_in_one_kernel(std::uint64_t tokens, std::uint64_t choices) {
+  return tokens <= 256 && (choices == 1 || choices == 2 || choices == 4 || choices == 6 || choices == 8);
+}
+
+// Where each expert's rows, weights and scales begin, for the products' descriptors (computeStridesTmaWarpSpecialized):
+// a thread per expert finds its place and writes some fifteen addresses. The chain: a few loads of counts, each waiting
+// for the one before, from the L2.
+TileProgram product_addresses() {
+  constexpr std::uint64_t kThreads = 256, kAddresses = 15, kChain = 4 * 265;
+  return one_role("product_addresses", {kThreads / 32, 64, 0}, {}, {lane_work(0, 8 * kAddresses * kThreads, 0, kChain)},
+                  {1, 1, 1, 1});
+}
+
+std::vector<TileProgram> order_programs(const models::GatherRows& op, KernelLibrary library) {
+  const std::uint64_t rows = op.indices();
   const Tensor from{"expert_of_row", Bytes(rows * kIndexBytes), Residency::warm, false};
   const Tensor to{"order", Bytes(rows * kIndexBytes), Residency::warm, true};
   const CtaShape shape{static_cast<std::uint32_t>(std::min(kOrderThreads, round_up(rows, 32)) / 32), 32, 16 * 1024};
   const std::uint64_t threads = 32 * shape.warps;
+  const auto pieces = static_cast<std::int64_t>(ceil_div(rows, kOrderThreads));
   std::vector<TileProgram> programs;
   const bool counts_alone = library == KernelLibrary::vllm || library == KernelLibrary::sglang;
-  if (rows <= kOrderThreads && !counts_alone) {
-    std::vector<Op> ops = count_indices(rows, threads, Var::none, true);
-    append(ops, place_indices(0, 1, rows, threads, Var::none, kSharedAtomicCycles));
+  if (!counts_alone && ordered_in_one_kernel(op.source_rows, ceil_div(rows, op.source_rows))) {
+    std::vector<Op> ops = count_indices(rows, threads, Var::loop0, true);
+    append(ops, LoopBegin{1}, place_indices(0, 1, rows, threads, Var::loop1, kSharedAtomicCycles), LoopEnd{});
     programs.push_back(one_role("order_rows", shape, {from, to}, std::move(ops), {1, 1, 1, 1}));
+    programs.back().groups[0].loops = {LoopRange{0, pieces}, LoopRange{0, pieces}};
     return programs;
   }
-  const std::uint64_t pieces = ceil_div(rows, kOrderThreads);
   if (counts_alone) {
     programs.push_back(
         one_role("count_rows", shape, {from}, count_indices(rows, threads, Var::loop0, true), {1, 1, 1, 1}));
-    programs.back().groups[0].loops[0] = {0, static_cast<std::int64_t>(pieces)};
+    programs.back().groups[0].loops[0] = {0, pieces};
   } else {
-    programs.push_back(
-        one_role("count_rows", shape, {from}, count_indices(rows, threads, Var::cta0, false), {pieces, 1, 1, 1}));
+    programs.push_back(one_role("count_rows", shape, {from}, count_indices(rows, threads, Var::cta0, false),
+                                {ceil_div(rows, kOrderThreads), 1, 1, 1}));
     programs.push_back(
         one_role("sum_counts", shape, {}, {lane_work(0, 16 * threads, 0, 10 * kShuffleCycles)}, {1, 1, 1, 1}));
   }
@@ -132,7 +149,7 @@ TileProgram top_k_program(const models::TopK& op) {
 
 std::vector<TileProgram> gather_rows_programs(const models::GatherRows& op, KernelLibrary library) {
   (void)models::cost(op);
-  std::vector<TileProgram> programs = order_programs(op.indices(), library);
+  std::vector<TileProgram> programs = order_programs(op, library);
   if (op.order_only) return programs;
   const std::uint64_t row = storage(op.format, op.columns).count();
   // Each source row goes to rows / sources places, the first of them to one more where the rows do not divide.
@@ -152,6 +169,7 @@ std::vector<TileProgram> gather_rows_programs(const models::GatherRows& op, Kern
   if (const std::uint64_t rest = op.rows % sources; rest > 0) {
     add_group(program, 0, {rest, 1, 1, 1}, {0, static_cast<std::int64_t>(op.rows / sources), 0, 0});
   }
+  programs.push_back(product_addresses());
   programs.push_back(std::move(program));
   return programs;
 }

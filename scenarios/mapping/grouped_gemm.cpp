@@ -254,6 +254,8 @@ TileProgram grouped_program(const models::GroupedGemm& op, const std::vector<Run
   TileProgram program;
   for (const Run& run : runs) {
     GemmProblem problem = gemm_problem(op, run.experts, run.rows, gpu);
+    // Marlin's weights are packed in blocks of 16 x 64 in the order of the loads: runs of bytes across k.
+    problem.weight.k_contiguous = style != Style::marlin;
     problem.group = place(op, runs, run);
     TileProgram part = gemm_program(problem, plan, gpu).front();
     if (program.classes.empty()) {

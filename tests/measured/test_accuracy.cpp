@@ -169,8 +169,7 @@ TEST_CASE("no measured row of a known machine is lost: each is predicted, or its
     INFO(count << " rows: " << reason);
     bool known = false;
     for (const char* part : {"ladder", "Triton", "FlashInfer's fused kernel", "the state after each of several tokens",
-                             "the host's lists of chunks", "the host's launches",
-                             "have no tile program"}) {
+                             "the host's lists of chunks", "the host's launches", "have no tile program"}) {
       known = known || reason.find(part) != std::string::npos;
     }
     CHECK(known);
