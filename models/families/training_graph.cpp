@@ -77,6 +77,13 @@ bool writes_elsewhere(const Operator& op) {
          std::holds_alternative<Backward<GroupedGemm>>(op) || std::holds_alternative<Backward<EmbeddingGather>>(op);
 }
 
+// What such a gradient held before is no further tensor.
+bool adds_to_gradient(const Operator& op) {
+  if (const auto* gemm = std::get_if<Gemm>(&op)) return gemm->activation_transposed && gemm->accumulates;
+  const auto* experts = std::get_if<Backward<GroupedGemm>>(&op);
+  return experts != nullptr && experts->accumulates;
+}
+
 Bytes largest_operator(const std::vector<TrainingSection>& sections) {
   std::uint64_t largest = 0;
   for (const TrainingSection& section : sections) {
@@ -84,7 +91,8 @@ Bytes largest_operator(const std::vector<TrainingSection>& sections) {
       if (entry.phase == TrainingPhase::optimiser) continue;
       const Cost c = cost(entry.node.op);
       const std::uint64_t written = writes_elsewhere(entry.node.op) ? 0 : c.written_bytes.count();
-      largest = std::max(largest, checked_sum(kWhat, {c.read_bytes.count(), written}));
+      const std::uint64_t held = adds_to_gradient(entry.node.op) ? c.written_bytes.count() : 0;
+      largest = std::max(largest, checked_sum(kWhat, {c.read_bytes.count() - held, written}));
     }
   }
   return Bytes(largest);

@@ -95,14 +95,16 @@ std::vector<TileProgram> norm_backward_programs(const models::Backward<models::N
   const std::uint64_t flops = cost.vector_flops.count() / n.rows * shape.units_per_turn;
   const std::uint64_t conversions = (streams.size() - 1) * elements;
   const auto sums = static_cast<std::uint32_t>(streams.size());
+  const MatrixView weights{sums + static_cast<std::uint32_t>(results), 1, row / 8, row / 8, {}, 0};
   std::vector<Op> at_end;
   for (std::uint32_t i = 0; i < results; ++i) append(at_end, store_sums(sums + i, grid, n.columns));
   TileProgram main = stream_program(
       fmt::format("{}{}norm_backward_{}", n.gated ? "gated_" : "", layer ? "layer" : "rms", name(n.format)), shape,
       streams,
       {lane_work(flops * 2 / 3 + conversions, elements / 2, n.gated ? 2 * elements : 0, 2 * kReductionCycles, flops)},
-      at_end);
+      at_end, {GlobalLoad{tile_box(weights, Var::none, 1)}, WaitLoads{}});
   for (std::uint32_t i = 0; i < results; ++i) main.tensors.push_back(sums_tensor(grid, n.columns));
+  main.tensors.push_back({"weights", Bytes(row / 8), Residency::cold, false});
   main.shared_memory_per_cta = Bytes(4096);
   std::vector<TileProgram> programs{std::move(main)};
   for (std::uint32_t i = 0; i < results; ++i) {

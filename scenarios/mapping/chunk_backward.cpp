@@ -81,7 +81,7 @@ class ChunkBackward {
     return tile_box(grid_.chunk_view(tensor, dk_, value_row(), chunk), Var::none, dk_);
   }
   // Kernels that carry a state take a block of its value columns each.
-  std::uint64_t columns() const { return dv_ % kColumns == 0 ? kColumns : dv_; }
+  std::uint64_t columns() const { return dv_ % kColumns == 0 && !is_mlstm() ? kColumns : dv_; }
   std::uint64_t column_bytes() const { return storage(op_.format, columns()).count(); }
   Box column_tile(std::uint32_t tensor) const {
     return tile_box(grid_.value_view(tensor, value_row()), Var::loop0, c_, Var::cta0, column_bytes());
@@ -90,16 +90,23 @@ class ChunkBackward {
     return tile_box(grid_.chunk_view(tensor, dk_, value_row(), Var::loop0), Var::none, dk_, Var::cta0, column_bytes());
   }
   Mma with_columns(std::uint64_t t) const {
-    return product_of(c_, columns(), dk_, t, columns(), dk_, op_.format, false);
+    const std::uint64_t width = columns() + value_width() - dv_;
+    return product_of(c_, width, dk_, t, width, dk_, op_.format, false);
   }
   VectorWork set_up() const { return lane_work(0, kSetUpInts * 32 * kWarps, 0, 100); }
   std::string label(const char* kernel) const { return fmt::format("chunk_backward_{}_{}", kernel, name(op_.rule)); }
+
+  // mLSTM's normaliser is one more column of V and of the state.
+  bool is_mlstm() const { return op_.rule == LinearRule::mlstm; }
+  std::uint64_t value_width() const { return dv_ + (is_mlstm() ? 1 : 0); }
 
   // Products of a chunk of t tokens: tokens by tokens over a head's width, and with a state.
   Mma square(std::uint64_t t, std::uint64_t width) const {
     return product_of(c_, c_, width, t, t, width, op_.format, false);
   }
-  Mma with_state(std::uint64_t t) const { return product_of(c_, dv_, dk_, t, dv_, dk_, op_.format, false); }
+  Mma with_state(std::uint64_t t) const {
+    return product_of(c_, value_width(), dk_, t, value_width(), dk_, op_.format, false);
+  }
   Mma uncounted_square(std::uint64_t width) const { return product_of(c_, c_, width, 0, 0, 0, op_.format, false); }
 
   // Scales by decays: of `values` values, with their exponentials.
@@ -214,29 +221,30 @@ class ChunkBackward {
 
   // dV = scores^T dO + K dS; the scores here, or a group's.
   TileProgram value_gradients() const {
-    return side_by_side(
-        "dv", grid_, 2 * c_ * (key_row() + value_row()),
-        {keys("q"),
-         keys("k"),
-         of_heads("output_gradient", value_row()),
-         chunk_states("state gradients", false),
-         of_heads("value_gradient", value_row(), true),
-         of_heads("decay", 4),
-         {"scores", Bytes(grid_.key_rows() * score_row()), Residency::warm, false}},
-        [&](std::uint64_t t) {
-          std::vector<Op> ops;
-          append(ops, set_up(), GlobalLoad{key_tile(1, Var::cta2, key_row())},
-                 GlobalLoad{head_tile(2, Var::cta2, value_row())}, GlobalLoad{state_tile(3, Var::cta2)});
-          if (decays()) append(ops, GlobalLoad{head_tile(5, Var::cta2, 4)});
-          append(ops,
-                 is_ssd() ? GlobalLoad{key_tile(6, Var::cta2, score_row())}
-                          : GlobalLoad{key_tile(0, Var::cta2, key_row())},
-                 WaitLoads{});
-          if (!is_ssd()) append(ops, square(t, dk_), MmaWait{0});
-          append(ops, scale(c_ * c_), SharedAccess{0, c_ * score_row()}, square(t, dv_), with_state(t), MmaWait{0},
-                 lane_work(2 * c_ * dv_, 0, 0, 20), GlobalStore{head_tile(4, Var::cta2, value_row()), CopyPath::lsu});
-          return ops;
-        });
+    return side_by_side("dv", grid_, 2 * c_ * (key_row() + value_row()),
+                        {keys("q"),
+                         keys("k"),
+                         of_heads("output_gradient", value_row()),
+                         chunk_states("state gradients", false),
+                         of_heads("value_gradient", value_row(), true),
+                         of_heads("decay", 4),
+                         {"scores", Bytes(grid_.key_rows() * score_row()), Residency::warm, false}},
+                        [&](std::uint64_t t) {
+                          std::vector<Op> ops;
+                          append(ops, set_up(), GlobalLoad{key_tile(1, Var::cta2, key_row())},
+                                 GlobalLoad{head_tile(2, Var::cta2, value_row())},
+                                 GlobalLoad{state_tile(3, Var::cta2)});
+                          if (decays()) append(ops, GlobalLoad{head_tile(5, Var::cta2, 4)});
+                          append(ops,
+                                 is_ssd() ? GlobalLoad{key_tile(6, Var::cta2, score_row())}
+                                          : GlobalLoad{key_tile(0, Var::cta2, key_row())},
+                                 WaitLoads{});
+                          if (!is_ssd()) append(ops, square(t, dk_), MmaWait{0});
+                          append(ops, scale(c_ * c_), SharedAccess{0, c_ * score_row()}, square(t, value_width()),
+                                 with_state(t), MmaWait{0}, lane_work(2 * c_ * dv_, 0, 0, 20),
+                                 GlobalStore{head_tile(4, Var::cta2, value_row()), CopyPath::lsu});
+                          return ops;
+                        });
   }
 
   // dQ = dO S^T + dP K, dK = V dS^T + dP^T Q with dP = dO V^T; delta rules dW = -dV' S^T besides. Mamba-2's dP goes to
@@ -272,7 +280,7 @@ class ChunkBackward {
            GlobalLoad{state_tile(4, Var::cta2)}, GlobalLoad{state_tile(5, Var::cta2)});
     if (decays()) append(ops, GlobalLoad{head_tile(6, Var::cta2, decay_row())});
     if (is_delta()) append(ops, GlobalLoad{head_tile(extra, Var::cta2, value_row())});
-    append(ops, WaitLoads{}, square(t, dv_), with_state(t), with_state(t));
+    append(ops, WaitLoads{}, square(t, value_width()), with_state(t), with_state(t));
     if (is_delta()) append(ops, with_state(t));
     append(ops, MmaWait{0}, scale(c_ * c_), scale(2 * c_ * dk_), SharedAccess{0, c_ * score_row()});
     if (is_ssd()) {
@@ -371,7 +379,7 @@ class ChunkBackward {
 std::vector<TileProgram> chunk_backward_programs(const models::Backward<LinearAttention>& op) {
   const LinearAttention& a = op.forward;
   (void)models::cost(models::Operator(op));
-  if (a.rule == LinearRule::dplr || a.rule == LinearRule::mlstm) {
+  if (a.rule == LinearRule::dplr) {
     throw ConfigError(fmt::format("linear attention backward with rule {} has no kernels yet", name(a.rule)));
   }
   if (a.tokens == 1) throw ConfigError("linear attention backward of a single token has no kernels");

@@ -55,7 +55,7 @@ std::uint64_t turns_for(std::uint64_t units, std::uint64_t units_per_turn, std::
 }
 
 TileProgram stream_program(std::string name, const StreamShape& shape, const std::vector<Stream>& streams,
-                           const std::vector<Op>& work, const std::vector<Op>& at_end) {
+                           const std::vector<Op>& work, const std::vector<Op>& at_end, const std::vector<Op>& before) {
   if (shape.units == 0) throw ConfigError(name + ": nothing to do");
   for (const Stream& stream : streams) checked_product(name, {shape.units, stream.bits, 8});
   const StreamGrid grid = stream_grid(shape);
@@ -70,7 +70,7 @@ TileProgram stream_program(std::string name, const StreamShape& shape, const std
   }
   const std::uint32_t warps = shape.threads / 32;
   const auto add_class = [&](const char* label, bool whole, std::uint64_t ctas, std::uint64_t first) {
-    Role role{"threads", warps, {}};
+    Role role{"threads", warps, before};
     if (whole) append(role.ops, LoopBegin{0});
     append(role.ops, one_turn(shape, streams, work, whole));
     if (whole) append(role.ops, LoopEnd{});

@@ -26,12 +26,13 @@ struct StreamShape {
   std::uint32_t threads = 256, registers = 40;
 };
 
-// `work`: of one whole turn. `at_end`: once per CTA, whose number is cta0 (not consecutive between whole CTAs and those
-// of the rest); it may use tensors that the caller appends after the streams, in order.
-// Throws ConfigError when the grid is larger than 2^32 CTAs.
+// `work`: of one whole turn. `at_end` and `before`: once per CTA, whose number is cta0 (not consecutive between whole
+// CTAs and those of the rest); it may use tensors that the caller appends after the streams, in order. Throws
+// ConfigError when the grid is larger than 2^32 CTAs.
 hardware::TileProgram stream_program(std::string name, const StreamShape& shape, const std::vector<Stream>& streams,
                                      const std::vector<hardware::Op>& work,
-                                     const std::vector<hardware::Op>& at_end = {});
+                                     const std::vector<hardware::Op>& at_end = {},
+                                     const std::vector<hardware::Op>& before = {});
 
 // CTAs of the whole chunks and of the rest, and the largest cta0 plus one.
 struct StreamGrid {

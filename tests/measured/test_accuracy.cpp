@@ -157,6 +157,17 @@ TEST_CASE("closed form: errors per machine and op stay below their ceilings") {
                 });
 }
 
+TEST_CASE("closed form: every published time of attention forward and backward together") {
+  const Measured measured;
+  if (measured.rows.empty()) return;
+  std::vector<std::size_t> chosen;
+  for (std::size_t i = 0; i < measured.rows.size(); ++i) {
+    if (measured.rows[i].point.op == "attention_fwd_bwd") chosen.push_back(i);
+  }
+  require_below(compare(measured, chosen, Evaluator::analytical),
+                {{"A100 SXM4 80GB", "attention_fwd_bwd", 9.0, 9.3}, {"H100 SXM5 80GB", "attention_fwd_bwd", 7.6, 7.6}});
+}
+
 TEST_CASE("no measured row of a known machine is lost: each is predicted, or its reason is a known one") {
   const Measured measured;
   if (measured.rows.empty()) return;

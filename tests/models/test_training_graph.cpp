@@ -147,6 +147,7 @@ TEST_CASE("micro batches repeat both passes, not the optimiser, and add to the g
   REQUIRE(four.sections.back().repeat == 1);
   REQUIRE(std::get<AdamW>(four.sections.back().nodes[0].node.op).parameters == parameter_count(model));
   REQUIRE(four.memory.activations == one.memory.activations);
+  REQUIRE(four.memory.working == one.memory.working);
   std::uint64_t weight_gradients = 0;
   for (const TrainingSection& section : four.sections) {
     for (const TrainingNode& entry : section.nodes) {
