@@ -41,6 +41,7 @@ AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPla
   q_ = add_queries("q", op.head_dim, narrowed ? plan.multiply : op.q_format(), false);
   k_ = add_keys("k", op.head_dim);
   v_ = op.values_in_keys ? k_ : add_keys("v", op.v_dim());
+  v_.row_bytes = storage(op.kv, op.v_dim()).count();
   if (plan.splits == 1 || plan.dealt_parts > 0) o_ = add_queries("o", op.v_dim(), op.o_format(), true);
   if (plan.splits > 1) add_partial_results();
   add_spills(gpu);

@@ -9,6 +9,7 @@
 
 #include "scenarios/mapping/attention_program.h"
 #include "scenarios/mapping/attention_tiles.h"
+#include "scenarios/mapping/elementwise.h"
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/mla_cache_kernels.h"
 #include "scenarios/mapping/op_list.h"
@@ -165,6 +166,8 @@ std::vector<CtaGroup> dealt_groups(const Deal& deal, std::uint32_t tiles, std::u
 
 std::uint64_t rows_of(const models::Attention& op) { return op.q_len * query_heads_per_kv_head(op); }
 
+}  // namespace
+
 AttentionPlan latent_tile(const models::Attention& op, NumberFormat multiply) {
   AttentionPlan plan;
   plan.rows = plan.columns = 64;
@@ -175,8 +178,6 @@ AttentionPlan latent_tile(const models::Attention& op, NumberFormat multiply) {
   plan.packed = plan.values_in_keys = plan.values_by_columns = true;
   return plan;
 }
-
-}  // namespace
 
 AttentionPlan plan_flash_mla(const models::Attention& op, const GpuSpec& gpu) {
   AttentionPlan plan = latent_tile(op, multiply_format(op, gpu));
@@ -205,9 +206,14 @@ TileProgram flash_mla(const models::Attention& op, const AttentionPlan& plan, co
   program.threads_per_cta = 32 * (2 * kWarpgroup + 1);
   program.registers_per_thread = 224;
   const Lookups lookups = add_lookups(op, plan, program);
-  const CtaClass idle{
-      "idle", {Role{"copies", 1, {}}, Role{"scores", kWarpgroup, {}}, Role{"values", kWarpgroup, {}}}, {}};
-  program.classes = {flash_mla_class(layout, plan, lookups, true), idle, idle};
+  // A resident CTA keeps roles, pipes and barriers from item to item; an empty one meets at them and no more.
+  const CtaClass whole = flash_mla_class(layout, plan, lookups, true);
+  CtaClass idle = whole;
+  idle.name = "idle";
+  idle.roles[0].ops = {CtaBarrier{kTileEnd}};
+  for (const std::size_t computing : {1, 2})
+    idle.roles[computing].ops = {CtaBarrier{kBlockStart}, CtaBarrier{kTileEnd}};
+  program.classes = {whole, idle, idle};
   if (deal.slots > 0) program.classes[kPart] = flash_mla_class(layout, plan, lookups, false);
   program.groups = dealt_groups(deal, static_cast<std::uint32_t>(ceil_div(rows_of(op), plan.rows)), gpu.sm_count);
   drop_unused_classes(program);
@@ -359,13 +365,50 @@ void add_flash_3(const models::Attention& op, const GpuSpec& gpu, KernelSequence
       fmt::format("FlashAttention-3 for latents, tile {}x{}, key splits {}", plan.rows, plan.columns, plan.splits);
 }
 
+// One kernel and, where it splits keys, the merging one.
+void add_one_kernel(const models::Attention& op, const GpuSpec& gpu, const MappingOptions& options,
+                    KernelSequence& sequence) {
+  const bool sync = gpu.sm.tensor.generation == TensorCoreGeneration::mma_sync;
+  if (!sync && options.library == KernelLibrary::sglang) {
+    // Both parts of Q into one tensor, in the format of the cache (trtllm_mla_backend.py, forward_decode).
+    sequence.kernels.push_back(elementwise_program(
+        {models::ElementwiseKind::copy, checked_product("latent queries", {op.batch, op.q_len, op.heads, op.head_dim}),
+         op.activation, op.activation},
+        gpu, KernelLibrary::automatic));
+  }
+  const AttentionPlan plan = sync ? plan_sync_latent(op, gpu, options.library != KernelLibrary::tensorrt_llm)
+                                  : plan_trtllm_gen_latent(op, gpu);
+  sequence.kernels.push_back(sync ? sync_latent(op, plan, gpu) : trtllm_gen_latent(op, plan, gpu));
+  if (plan.splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
+  sequence.note = fmt::format("latents, tile {}x{}, key splits {}", plan.rows, plan.columns, plan.splits);
+}
+
+void require_fit(const KernelSequence& sequence, const GpuSpec& gpu) {
+  for (const TileProgram& kernel : sequence.kernels) {
+    if (occupancy(kernel, gpu.sm) == 0)
+      throw ConfigError(gpu.name + ": " + kernel.name + " does not fit one of its SMs");
+  }
+}
+
 }  // namespace
 
-KernelSequence map_latent_attention(const models::Attention& op, const GpuSpec& gpu, const MappingOptions& options) {
-  if (op.kv_heads != 1) throw ConfigError("attention to latents: kernels take one KV head");
+KernelSequence map_latent_attention(const models::Attention& whole, const GpuSpec& gpu, const MappingOptions& options) {
+  if (whole.kv_heads != 1) throw ConfigError("attention to latents: kernels take one KV head");
   KernelSequence sequence;
+  if (whole.v_dim() == 1) {
+    sequence.kernels.push_back(indexer_scores(whole, gpu));
+    sequence.note = sequence.kernels.front().name;
+    require_fit(sequence, gpu);
+    return sequence;
+  }
+  models::Attention op = whole;
+  if (op.q_len == 1 && op.window > 0) {  // the chosen keys, gathered one by one as the pages of a cache are
+    op.kv_len = std::min(op.kv_len, op.window);
+    op.window = 0;
+  }
+  const bool hopper = gpu.sm.tensor.generation == TensorCoreGeneration::wgmma;
   if (op.writes_kv_cache) {
-    if (options.library == KernelLibrary::sglang && op.kv != op.activation) {
+    if (hopper && options.library == KernelLibrary::sglang && op.kv != op.activation) {
       // Latent and positional key are converted by a call each (memory_pool.py, set_mla_kv_buffer).
       const std::uint64_t tokens = op.batch * op.q_len;
       sequence.kernels.push_back(convert_program(tokens * op.v_dim(), op.activation, op.kv));
@@ -373,8 +416,10 @@ KernelSequence map_latent_attention(const models::Attention& op, const GpuSpec& 
     }
     sequence.kernels.push_back(append_latent_program(op, options.library));
   }
-  if (gpu.sm.tensor.generation != TensorCoreGeneration::wgmma) {
-    throw ConfigError(gpu.name + " has no kernel for attention to latents yet");
+  if (!hopper) {
+    add_one_kernel(op, gpu, options, sequence);
+    require_fit(sequence, gpu);
+    return sequence;
   }
   const bool one_query = op.q_len == 1 || !op.causal;
   const bool flash_3 = options.library == KernelLibrary::sglang || options.library == KernelLibrary::vllm ||
@@ -384,10 +429,7 @@ KernelSequence map_latent_attention(const models::Attention& op, const GpuSpec& 
   } else {
     add_flash_mla(op, gpu, sequence);
   }
-  for (const TileProgram& kernel : sequence.kernels) {
-    if (occupancy(kernel, gpu.sm) == 0)
-      throw ConfigError(gpu.name + ": " + kernel.name + " does not fit one of its SMs");
-  }
+  require_fit(sequence, gpu);
   return sequence;
 }
 

@@ -6,6 +6,7 @@
 //    mla_schedule.h, pieces merged by a kernel of one CTA per row.
 //  - FlashAttention-3 with a separate Q for the values (hopper/tile_size.h, headdim_v 512): the same tile, a producer
 //    warpgroup of its own, splits as for other heads. What SGLang and vLLM run on Hopper, for prefill too.
+//  - on Blackwell trtllm-gen, on Ampere Triton's or TensorRT-LLM's kernel of warp instructions.
 // Not modelled: the order in which the newer FlashMLA weaves two key blocks together.
 #pragma once
 
@@ -30,6 +31,19 @@ hardware::TileProgram flash_mla_combine(const models::Attention& op, const Deal&
 AttentionPlan plan_flash_3_latent(const models::Attention& op, const hardware::GpuSpec& gpu);
 hardware::TileProgram flash_3_latent(const models::Attention& op, const AttentionPlan& plan,
                                      const hardware::GpuSpec& gpu);
+
+// mla_decode_tcgen05.cpp and mla_decode_sync.cpp.
+AttentionPlan plan_trtllm_gen_latent(const models::Attention& op, const hardware::GpuSpec& gpu);
+hardware::TileProgram trtllm_gen_latent(const models::Attention& op, const AttentionPlan& plan,
+                                        const hardware::GpuSpec& gpu);
+AttentionPlan plan_sync_latent(const models::Attention& op, const hardware::GpuSpec& gpu, bool triton);
+hardware::TileProgram sync_latent(const models::Attention& op, const AttentionPlan& plan, const hardware::GpuSpec& gpu);
+
+// mla_indexer.cpp: attention whose value is one number wide stands for the scores of an indexer.
+hardware::TileProgram indexer_scores(const models::Attention& op, const hardware::GpuSpec& gpu);
+
+// What the plans have in common: 64 x 64, all heads packed, values in keys and, by two warpgroups, by columns.
+AttentionPlan latent_tile(const models::Attention& op, NumberFormat multiply);
 
 // Throws ConfigError when no kernel takes the shape.
 KernelSequence map_latent_attention(const models::Attention& op, const hardware::GpuSpec& gpu,

@@ -195,3 +195,49 @@ TEST_CASE("measured rows of latent attention") {
   point.kernel = "vllm_triton_mla";
   REQUIRE(map_row(point).reason.find("timed") != std::string::npos);
 }
+
+TEST_CASE("absorbed attention on Blackwell and with warp instructions") {
+  for (const models::Attention& op : {absorbed(1, 8, 1, 5000), absorbed(30, 64, 1, 777), absorbed(300, 16, 1, 64),
+                                      absorbed(2, 128, 1, 9000), absorbed(200, 128, 1, 4096), absorbed(64, 64, 1, 8192),
+                                      in_fp8(absorbed(4, 128, 1, 30000)), in_fp8(absorbed(500, 1, 1, 1))}) {
+    for (const hardware::GpuSpec& gpu : {blackwell(), ampere()}) {
+      for (const KernelLibrary library : {KernelLibrary::tensorrt_llm, KernelLibrary::vllm}) {
+        const KernelSequence sequence = map_operator(op, gpu, {library});
+        INFO(gpu.name << " " << sequence.kernels.front().name << " " << sequence.note);
+        require_all_sound(sequence, gpu);
+        REQUIRE(useful(sequence) == flops(op));
+        REQUIRE(stored(sequence.kernels.back()) == op.batch * op.heads * kValue * 2);
+      }
+    }
+  }
+  // Two CTAs of 64 heads share the tiles of K: each fetches half.
+  const models::Attention wide = absorbed(200, 128, 1, 4096);
+  const hardware::TileProgram pairs = trtllm_gen_latent(wide, plan_trtllm_gen_latent(wide, blackwell()), blackwell());
+  REQUIRE((pairs.cluster_size == 2 && pairs.cta_count() == 2 * 200));
+  REQUIRE(plan_trtllm_gen_latent(absorbed(200, 8, 1, 4096), blackwell()).rows == 8);
+  REQUIRE(plan_trtllm_gen_latent(absorbed(200, 32, 1, 4096), blackwell()).rows == 16);
+  // TensorRT-LLM never splits keys on Ampere; Triton does, in four.
+  REQUIRE(plan_sync_latent(absorbed(1, 16, 1, 9000), ampere(), false).splits == 1);
+  REQUIRE(plan_sync_latent(absorbed(1, 16, 1, 9000), ampere(), true).splits == 4);
+}
+
+TEST_CASE("an indexer scores every pair, and attention to the chosen keys reads only those") {
+  for (const hardware::GpuSpec& gpu : {hopper(), blackwell(), ampere()}) {
+    for (const std::uint64_t queries : {1, 300}) {
+      models::Attention scores{2, 64, 1, queries, 3000, 128};
+      scores.value_dim = 1;
+      scores.values_in_keys = true;
+      const KernelSequence sequence = map_operator(scores, gpu, {});
+      require_all_sound(sequence, gpu);
+      REQUIRE(useful(sequence) == flops(scores) / 129 * 128);
+    }
+    models::Attention chosen = absorbed(3, 64, 1, 9000);
+    chosen.window = 2048;
+    const KernelSequence sequence = map_operator(chosen, gpu, {});
+    require_all_sound(sequence, gpu);
+    REQUIRE(useful(sequence) == flops(chosen));
+    models::Attention prefill = absorbed(1, 64, 500, 900);
+    prefill.window = 256;
+    REQUIRE(useful(map_operator(prefill, gpu, {})) == flops(prefill));
+  }
+}
