@@ -50,6 +50,10 @@ std::uint32_t rows_per_share(const GpuSpec& gpu) {
   return gpu.sm.tensor.generation == TensorCoreGeneration::tcgen05 ? 128 : 64;
 }
 
+std::uint32_t query_shares(const AttentionPlan& plan, const GpuSpec& gpu) {
+  return plan.mma_sync ? 1 : std::max(1u, plan.rows / rows_per_share(gpu));
+}
+
 NumberFormat multiply_format(const models::Attention& op, const GpuSpec& gpu) {
   if (is_8_bit(op.kv) && gpu.sm.tensor.has(op.kv)) return op.kv;
   if (gpu.sm.tensor.has(op.activation)) return op.activation;

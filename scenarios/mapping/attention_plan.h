@@ -46,6 +46,8 @@ Bytes shared_memory(const AttentionPlan& plan);
 
 // Query rows of one matrix instruction: what a warpgroup takes of a tile.
 std::uint32_t rows_per_share(const hardware::GpuSpec& gpu);
+// Warpgroups among which a tile's rows are shared out.
+std::uint32_t query_shares(const AttentionPlan& plan, const hardware::GpuSpec& gpu);
 
 // Throws ConfigError when no kernel of the library takes the shape.
 AttentionPlan plan_attention(const models::Attention& op, const hardware::GpuSpec& gpu, KernelLibrary library);

@@ -91,7 +91,7 @@ std::vector<Op> synchronous_block(const AttentionLayout& layout, bool next) {
 
 TileProgram flash_attention_3(const models::Attention& op, const AttentionPlan& plan, const GpuSpec& gpu) {
   const AttentionLayout layout(op, plan, gpu);
-  const std::uint32_t shares = std::max(1u, plan.rows / rows_per_share(gpu));
+  const std::uint32_t shares = query_shares(plan, gpu);
   TileProgram program = layout.start("flash_attention_3");
   program.persistent = plan.ctas_per_sm == 1;
   program.threads_per_cta = 128 * (1 + shares);

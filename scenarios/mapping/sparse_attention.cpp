@@ -106,7 +106,7 @@ class SparseProgram {
     const models::Attention like = dense(op);
     program_ = plan_.mma_sync ? flash_attention_2(like, plan_, gpu) : flash_attention_3(like, plan_, gpu);
     template_ = program_.classes.front();
-    shares_ = plan_.mma_sync ? 1 : plan_.rows / rows_per_share(gpu);
+    shares_ = query_shares(plan_, gpu);
     program_.classes.clear();
     program_.groups.clear();
     program_.name = fmt::format("sparse_{}_s{}_r{}_k{}", program_.name, op.keys.blocks_seen(), rows_, op.keys.step);
