@@ -65,7 +65,8 @@ TEST_CASE("measured tables of lightcone-gpu are read as they are") {
     CHECK(mapping.mapped->timing == TimingConvention::graph_replay);
     ++mapped[row.point.op];
   }
-  for (const char* op : {"gemm", "bmm", "attention_prefill", "attention_decode", "softmax", "rmsnorm", "layernorm"}) {
+  for (const char* op : {"gemm", "bmm", "attention_prefill", "attention_decode", "softmax", "rmsnorm", "layernorm",
+                         "linear_attention", "scan", "causal_conv1d"}) {
     INFO(op);
     CHECK(mapped[op] > 0);
   }

@@ -10,6 +10,8 @@ namespace lightcone::models::cuda {
 std::vector<PrimitiveCases> gemm_cases();
 std::vector<PrimitiveCases> attention_cases();
 std::vector<PrimitiveCases> row_cases();
+std::vector<PrimitiveCases> recurrent_cases();
+std::vector<PrimitiveCases> selection_cases();
 
 using DoubleMatrix = reference::Matrix<double>;
 using DoubleVector = reference::Vector<double>;

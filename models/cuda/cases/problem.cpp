@@ -28,7 +28,7 @@ std::size_t bytes_of(Element element) {
 const std::vector<PrimitiveCases>& all_cases() {
   static const std::vector<PrimitiveCases> list = [] {
     std::vector<PrimitiveCases> all;
-    for (const auto& part : {gemm_cases(), attention_cases(), row_cases()})
+    for (const auto& part : {gemm_cases(), attention_cases(), row_cases(), recurrent_cases(), selection_cases()})
       all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
@@ -50,9 +50,13 @@ double rounded(Element element, double value) {
       return static_cast<double>(reference::round_to_bf16(static_cast<float>(value)));
     case Element::fp32:
       return static_cast<double>(static_cast<float>(value));
-    default:
-      return value;
+    case Element::e4m3:
+      return static_cast<double>(from_e4m3(to_e4m3(static_cast<float>(value))));
+    case Element::int32:
+    case Element::int8:
+      return std::nearbyint(value);
   }
+  throw std::logic_error("element");
 }
 
 Values filled(const InputSpec& spec, reference::SeededValues& random) {

@@ -21,7 +21,24 @@ namespace lightcone::models::cuda {
   X(attention_decode)           \
   X(softmax)                    \
   X(rmsnorm)                    \
-  X(layernorm)
+  X(layernorm)                  \
+  X(linear_attention)           \
+  X(gated_delta_rule)           \
+  X(ssd_chunk_scan)             \
+  X(rwkv6)                      \
+  X(rwkv7)                      \
+  X(rg_lru)                     \
+  X(lstm)                       \
+  X(selective_scan)             \
+  X(causal_conv1d)              \
+  X(s4_vandermonde)             \
+  X(s4_fft_convolution)         \
+  X(lsh_hash_sort)              \
+  X(kmeans_routing)             \
+  X(top_k_router)               \
+  X(quantise_fp8)               \
+  X(dequantise_fp8)             \
+  X(quantise_int8)
 
 #define LIGHTCONE_DECLARE(name) \
   template <class Run>          \

@@ -9,5 +9,7 @@ namespace lightcone::models::cuda {
 std::vector<TimedShape> matrix_shapes();
 std::vector<TimedShape> attention_shapes();
 std::vector<TimedShape> row_shapes();
+std::vector<TimedShape> recurrent_shapes();
+std::vector<TimedShape> selection_shapes();
 
 }  // namespace lightcone::models::cuda

@@ -23,7 +23,8 @@ constexpr int kMostLaunches = 32, kFewestReplays = 5, kMostReplays = 50, kWarmUp
 const std::vector<TimedShape>& everything() {
   static const std::vector<TimedShape> list = [] {
     std::vector<TimedShape> all;
-    for (const auto& part : {matrix_shapes(), attention_shapes(), row_shapes()}) {
+    for (const auto& part :
+         {matrix_shapes(), attention_shapes(), row_shapes(), recurrent_shapes(), selection_shapes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;
@@ -67,7 +68,7 @@ TimingPlan plan_for(double call_us, bool quick) {
 }
 
 double guessed_us(const TimedShape& shape) {
-  return kLaunchUs + std::max(shape.flops / kFlopsPerUs, shape.bytes / kBytesPerUs);
+  return kLaunchUs + std::max({shape.flops / kFlopsPerUs, shape.bytes / kBytesPerUs, shape.serial_us});
 }
 
 double guessed_seconds(const std::vector<TimedShape>& shapes, bool quick) {

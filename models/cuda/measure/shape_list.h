@@ -20,6 +20,7 @@ struct TimedShape {
   std::vector<std::string> variants;  // libraries and other kernels for the same work
   double flops = 0, bytes = 0;        // of one call, in and out
   bool quick = false;                 // part of a quick run
+  double serial_us = 0;               // a cautious guess of what runs token after token
 };
 
 // In the order of the run: every op starts with its quick shapes. `ops` empty: all. Throws ConfigError for a name that
