@@ -18,6 +18,49 @@ enum class Activation : std::uint8_t { silu, gelu, relu, relu_squared };
 
 // ---- Mixers --------------------------------------------------------------------------------------------------
 
+// Which keys softmax attention sees, where not all before the query or those of its window (models/graph/key_pattern.h,
+// models/families/key_choice.h).
+struct AllKeys {};
+struct SinkKeys {  // the first tokens and the window (StreamingLLM)
+  std::uint64_t sinks = 0;
+};
+struct FixedKeys {  // the own `stride` tokens and the last `summary` of each such block (Sparse Transformer)
+  std::uint64_t stride = 0, summary = 0;
+};
+struct StridedKeys {  // half of the heads the last `stride` tokens, half every stride-th one (Sparse Transformer)
+  std::uint64_t stride = 0;
+};
+struct LongformerKeys {  // tokens on each side; leading tokens that see and are seen by all, by projections of their
+                         // own
+  std::uint64_t one_sided = 0, global = 0;
+};
+struct BigBirdKeys {  // three blocks around the query, the first and the last, `random` further ones
+  std::uint64_t block = 0, random = 0;
+};
+struct NsaKeys {  // compressed keys; `selected` blocks by their scores; a window
+  std::uint64_t compress_block = 0, compress_stride = 0, block = 0, selected = 0, window = 0;
+};
+struct MobaKeys {  // top_k blocks by the means of their keys, the own one among them
+  std::uint64_t block = 0, top_k = 0;
+};
+struct IndexedKeys {  // top_k blocks by index heads of their own, the own block among them (MiniMax-M3)
+  std::uint64_t index_heads = 0, index_dim = 0, block = 0, top_k = 0;
+};
+struct QuestKeys {  // at decode top_pages pages of the cache by bounds of their keys
+  std::uint64_t page = 0, top_pages = 0;
+};
+struct LshKeys {  // chunks of tokens sorted by a hash, in several rounds; Q and K are one (Reformer)
+  std::uint64_t rounds = 0, bucket = 0;
+};
+struct RoutedKeys {  // the tokens nearest to each centroid (Routing Transformer)
+  std::uint64_t clusters = 0;
+};
+struct ClusterKeys {  // segments of the tokens sorted by cluster (Cluster-Former)
+  std::uint64_t clusters = 0, segment = 0;
+};
+using KeyChoice = std::variant<AllKeys, SinkKeys, FixedKeys, StridedKeys, LongformerKeys, BigBirdKeys, NsaKeys,
+                               MobaKeys, IndexedKeys, QuestKeys, LshKeys, RoutedKeys, ClusterKeys>;
+
 // Softmax attention with grouped queries: kv_heads == heads is multi-head, kv_heads == 1 is multi-query attention.
 struct AttentionMixer {
   std::uint64_t heads = 0, kv_heads = 0, head_dim = 0;
@@ -30,6 +73,10 @@ struct AttentionMixer {
   bool sinks = false;                            // a learned logit per head in the softmax's denominator (gpt-oss)
   bool output_gate = false;                      // sigmoid of a projection as wide as Q times the output (Qwen3-Next)
   bool with_embeddings = false;  // reads the stream and the token's embedding side by side, 2 d_model wide (Zamba)
+  KeyChoice choice = {};
+  bool bidirectional = false;             // an encoder's: no mask of later tokens
+  bool materialised = false;              // scores and probabilities go through memory (before FlashAttention)
+  std::vector<std::uint64_t> spans = {};  // tokens that each head looks back (adaptive span); empty: all
   [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
 };
 
@@ -76,6 +123,9 @@ struct Mamba2Mixer {
 //   mlstm              an input gate and a forget gate per head, with bias (xLSTM)
 enum class OutputGate : std::uint8_t { none, silu, sigmoid };
 enum class OutputNorm : std::uint8_t { none, heads, width };
+// What Q and K go through before, value by value or head by head: elu(x) + 1 (Katharopoulos et al. 2020); 1, x and x
+// x^T (Based); exponentials of random projections (Performer). The state has a row per feature.
+enum class FeatureMap : std::uint8_t { none, elu, taylor, favor };
 struct LinearMixer {
   LinearRule rule = LinearRule::sum;
   std::uint64_t heads = 0;        // of Q and K
@@ -89,8 +139,15 @@ struct LinearMixer {
   std::uint64_t gate_rank = 0;          // of the gate's projection; 0: full
   OutputNorm norm = OutputNorm::heads;  // RMS norm of each head's output with shared weights, or of all heads together
   bool rotary = false;                  // positions turn Q and K (RetNet)
+  FeatureMap features = FeatureMap::none;
+  std::uint64_t projections = 0;  // of favor: features of a head
+  bool normalised = false;        // divided by Q times the sum of the keys
   std::uint64_t chunk = 64;
   [[nodiscard]] std::uint64_t shared_by() const { return kv_heads == 0 ? 1 : heads / kv_heads; }
+  [[nodiscard]] std::uint64_t state_rows() const {
+    if (features == FeatureMap::taylor) return 1 + key_dim + key_dim * key_dim;
+    return features == FeatureMap::favor ? projections : key_dim;
+  }
 };
 
 // RWKV time mixing. Ranks are those of the low-rank projections that make decay, rates and gates depend on the input.
@@ -106,6 +163,11 @@ struct Rwkv6Mixer {
   std::uint64_t mix_rank = 32, decay_rank = 64;
   [[nodiscard]] std::uint64_t width() const { return heads * head_dim; }
 };
+// RWKV-5 (Peng et al. 2024): a constant decay per channel.
+struct Rwkv5Mixer {
+  std::uint64_t heads = 0, head_dim = 64;
+  [[nodiscard]] std::uint64_t width() const { return heads * head_dim; }
+};
 // RWKV-4 (Peng et al. 2023): as wide as the stream, a decay per channel that does not depend on the input.
 struct Rwkv4Mixer {};
 
@@ -116,21 +178,70 @@ struct RgLruMixer {
   std::uint64_t conv_kernel = 4;
 };
 
-// Gated short convolution (LFM2): out(C * conv(B * x)), where one projection gives B, C and x.
+// S4 and S4D: a state space of constant coefficients per channel of the stream, GELU, a gated projection.
+struct S4Mixer {
+  std::uint64_t states = 0;  // complex ones, half of the paper's N
+  bool diagonal = false;     // S4D; else diagonal plus low rank
+};
+
+// LRU and S5: one diagonal system of complex states for all channels, between dense maps.
+struct DiagonalMixer {
+  std::uint64_t states = 0;
+  bool half_gate = false;  // y sigmoid(W y) behind it (S5); else two halves of a projection (LRU)
+};
+
+// H3: a shift system on K, a diagonal system on its product with V, times Q.
+struct H3Mixer {
+  std::uint64_t states = 0;  // complex ones of each channel
+  std::uint64_t shift = 0;   // taps of the shift system
+};
+
+// Hyena: order - 1 long convolutions with gates between; filters by a network of the positions.
+struct HyenaMixer {
+  std::uint64_t order = 2;
+  std::uint64_t filter_width = 0, position_features = 0;
+  std::uint64_t short_kernel = 3;
+};
+
+// LSTM and sLSTM: gates that read the last output through dense (sLSTM: block-diagonal) matrices.
+struct LstmMixer {
+  CellKind cell = CellKind::lstm;
+  std::uint64_t width = 0, heads = 1;
+};
+
+// minGRU: gates of the input alone.
+struct MinGruMixer {
+  std::uint64_t width = 0;
+};
+
+// Mamba-3, one input per head.
+struct Mamba3Mixer {
+  std::uint64_t heads = 0, head_dim = 0, groups = 1, state = 0;
+  std::uint64_t chunk = 64;
+};
+
+// Gated short convolution (LFM2): out(C * conv(B * x)), where one projection gives B, C and x; without the input gate
+// out(C * conv(x)) (Based).
 struct ShortConvMixer {
   std::uint64_t width = 0;
   std::uint64_t conv_kernel = 3;
+  bool input_gate = true;
 };
+
+// Tokens over which the weights of a learned span fall to zero (Sukhbaatar et al. 2019).
+inline constexpr std::uint64_t kSpanRamp = 32;
 
 // A mixer by itself; ParallelMixer gives several of them the same input and adds their results (Falcon-H1).
 using SingleMixer = std::variant<AttentionMixer, MlaMixer, Mamba1Mixer, Mamba2Mixer, LinearMixer, Rwkv7Mixer,
-                                 Rwkv6Mixer, Rwkv4Mixer, RgLruMixer, ShortConvMixer>;
+                                 Rwkv6Mixer, Rwkv4Mixer, RgLruMixer, ShortConvMixer, Rwkv5Mixer, S4Mixer, DiagonalMixer,
+                                 H3Mixer, HyenaMixer, LstmMixer, MinGruMixer, Mamba3Mixer>;
 struct ParallelMixer {
   std::vector<SingleMixer> parts;
 };
 
 using Mixer = std::variant<AttentionMixer, MlaMixer, Mamba1Mixer, Mamba2Mixer, LinearMixer, Rwkv7Mixer, Rwkv6Mixer,
-                           Rwkv4Mixer, RgLruMixer, ShortConvMixer, ParallelMixer>;
+                           Rwkv4Mixer, RgLruMixer, ShortConvMixer, Rwkv5Mixer, S4Mixer, DiagonalMixer, H3Mixer,
+                           HyenaMixer, LstmMixer, MinGruMixer, Mamba3Mixer, ParallelMixer>;
 
 // ---- Feed-forward parts --------------------------------------------------------------------------------------
 

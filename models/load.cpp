@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "models/load_keys.h"
 #include "models/model.pb.h"
 #include "sim/base/message_reader.h"
 #include "sim/base/resources.h"
@@ -42,6 +43,13 @@ AttentionMixer read_attention(const MessageReader& from) {
   out.sinks = flag(from, "sinks");
   out.output_gate = flag(from, "output_gate");
   out.with_embeddings = flag(from, "with_embeddings");
+  out.bidirectional = flag(from, "bidirectional");
+  out.materialised = flag(from, "materialised");
+  for (const MessageReader& span : from.children("span")) {
+    const std::uint64_t tokens = span.integer("tokens", kSize), heads = span.integer("heads", {1, 1u << 16});
+    out.spans.insert(out.spans.end(), heads, tokens);
+  }
+  out.choice = read_key_choice(from);
   return out;
 }
 
@@ -106,6 +114,9 @@ LinearMixer read_linear(const MessageReader& from) {
   out.gate_rank = from.integer_or("gate_rank", 0, kSize);
   out.norm = kind<OutputNorm>(from, "norm");
   out.rotary = flag(from, "rotary");
+  if (from.has("features")) out.features = kind<FeatureMap>(from, "features");
+  out.projections = from.integer_or("projections", 0, kSize);
+  out.normalised = flag(from, "normalised");
   out.chunk = from.integer("chunk", kSize);
   return out;
 }
@@ -130,6 +141,35 @@ Rwkv6Mixer read_rwkv6(const MessageReader& from) {
   return out;
 }
 
+Rwkv5Mixer read_rwkv5(const MessageReader& from) {
+  return {from.integer("heads", kSize), from.integer("head_dim", kSize)};
+}
+
+S4Mixer read_s4(const MessageReader& from) { return {from.integer("states", kKernel), flag(from, "diagonal")}; }
+
+DiagonalMixer read_diagonal(const MessageReader& from) {
+  return {from.integer("states", kSize), flag(from, "half_gate")};
+}
+
+H3Mixer read_h3(const MessageReader& from) { return {from.integer("states", kKernel), from.integer("shift", kKernel)}; }
+
+HyenaMixer read_hyena(const MessageReader& from) {
+  return {from.integer("order", {2, 16}), from.integer("filter_width", kSize), from.integer("position_features", kSize),
+          from.integer("short_kernel", kKernel)};
+}
+
+LstmMixer read_lstm(const MessageReader& from) { return {CellKind::lstm, from.integer("width", kSize), 1}; }
+LstmMixer read_slstm(const MessageReader& from) {
+  return {CellKind::slstm, from.integer("width", kSize), from.integer("heads", kSize)};
+}
+
+MinGruMixer read_min_gru(const MessageReader& from) { return {from.integer("width", kSize)}; }
+
+Mamba3Mixer read_mamba3(const MessageReader& from) {
+  return {from.integer("heads", kSize), from.integer("head_dim", kSize), from.integer("groups", kSize),
+          from.integer("state", kSize), from.integer("chunk", kSize)};
+}
+
 RgLruMixer read_rg_lru(const MessageReader& from) {
   RgLruMixer out;
   out.width = from.integer("width", kSize);
@@ -142,6 +182,7 @@ ShortConvMixer read_short_conv(const MessageReader& from) {
   ShortConvMixer out;
   out.width = from.integer("width", kSize);
   out.conv_kernel = from.integer("conv_kernel", kKernel);
+  out.input_gate = !from.has("input_gate") || from.boolean("input_gate");
   return out;
 }
 
@@ -220,6 +261,15 @@ constexpr Member<Any> kSingleMixers[] = {
     {"rwkv4", [](const MessageReader&) -> Any { return Rwkv4Mixer{}; }},
     {"rg_lru", [](const MessageReader& m) -> Any { return read_rg_lru(m); }},
     {"short_conv", [](const MessageReader& m) -> Any { return read_short_conv(m); }},
+    {"rwkv5", [](const MessageReader& m) -> Any { return read_rwkv5(m); }},
+    {"s4", [](const MessageReader& m) -> Any { return read_s4(m); }},
+    {"diagonal", [](const MessageReader& m) -> Any { return read_diagonal(m); }},
+    {"h3", [](const MessageReader& m) -> Any { return read_h3(m); }},
+    {"hyena", [](const MessageReader& m) -> Any { return read_hyena(m); }},
+    {"lstm", [](const MessageReader& m) -> Any { return read_lstm(m); }},
+    {"slstm", [](const MessageReader& m) -> Any { return read_slstm(m); }},
+    {"min_gru", [](const MessageReader& m) -> Any { return read_min_gru(m); }},
+    {"mamba3", [](const MessageReader& m) -> Any { return read_mamba3(m); }},
 };
 
 Mixer read_mixer(const MessageReader& from) {

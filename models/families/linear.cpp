@@ -83,6 +83,51 @@ Section::Index normed_and_gated(LayerBuilder& b, const LinearMixer& m, Section::
   return b.elementwise("output_gate", kind, output_width(m), {gate, mixed});
 }
 
+// Q and K as features.
+Section::Index featured(LayerBuilder& b, const LinearMixer& m, Section::Index qkv) {
+  const std::uint64_t width = size_product({2, m.heads, m.state_rows()});
+  switch (m.features) {
+    case FeatureMap::none:
+      return qkv;
+    case FeatureMap::elu:
+      return b.elementwise("elu_plus_one", ElementwiseKind::elu_plus_one, width, {qkv});
+    case FeatureMap::taylor:  // every feature is a product, written out
+      return b.elementwise("taylor_features", ElementwiseKind::scale, width, {qkv});
+    case FeatureMap::favor: {
+      const Section::Index projected = b.add("random_projections",
+                                             BatchedGemm{.batch = m.heads,
+                                                         .m = size_product({2, b.rows()}),
+                                                         .n = m.projections,
+                                                         .k = m.key_dim,
+                                                         .activation = b.stream(),
+                                                         .weight = b.stream(),
+                                                         .output = b.stream(),
+                                                         .weights_are_static = true},
+                                             {qkv});
+      return b.elementwise("exponentials", ElementwiseKind::exp, width, {projected});
+    }
+  }
+  return qkv;
+}
+
+// The output divided by Q times the sum of the keys so far (fla/ops/linear_attn/utils.py: normalize_output): the sums,
+// the products, the quotient.
+Section::Index divided_by_key_sums(LayerBuilder& b, const LinearMixer& m, Section::Index qk, Section::Index mixed) {
+  const PhaseShape& shape = b.shape();
+  const std::uint64_t width = size_product({m.heads, m.state_rows()});
+  const Section::Index sums = b.add("key_sums",
+                                    LinearScan{.batch = shape.batch,
+                                               .tokens = shape.tokens,
+                                               .channels = width,
+                                               .constant = true,
+                                               .reads_state = b.continues(),
+                                               .format = b.stream(),
+                                               .state_format = shape.state},
+                                    {qk});
+  const Section::Index products = b.elementwise("q_key_sums", ElementwiseKind::mul, width, {qk, sums});
+  return b.elementwise("normalise", ElementwiseKind::divide, output_width(m), {mixed, products});
+}
+
 }  // namespace
 
 ParameterParts parameters(const LinearMixer& m, std::uint64_t d) {
@@ -94,8 +139,9 @@ ParameterParts parameters(const LinearMixer& m, std::uint64_t d) {
 
 SequenceState sequence_state(const LinearMixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
   const std::uint64_t normaliser = m.rule == LinearRule::mlstm ? size_sum({m.key_dim, 1}) : 0;
-  const std::uint64_t head = size_sum({size_product({m.key_dim, m.value_dim}), normaliser});
-  const Bytes state = tensor_bytes("the state", shape.state, {m.value_heads, head});
+  const std::uint64_t rows = m.state_rows(), summed = m.normalised ? size_product({m.heads, rows}) : 0;
+  const std::uint64_t head = size_sum({size_product({rows, m.value_dim}), normaliser});
+  const Bytes state = tensor_bytes("the state", shape.state, {size_sum({size_product({m.value_heads, head}), summed})});
   if (m.conv_kernel == 0) return {{}, state};
   return with_convolution(state, qkv_width(m), m.conv_kernel, shape);
 }
@@ -113,21 +159,23 @@ Section::Index build(LayerBuilder& b, const LinearMixer& m, const std::vector<Se
   if (m.rotary && b.model().position == PositionKind::rotary) {
     qkv = b.add("rotary", Rotary{b.rows(), m.heads, m.heads, m.key_dim, m.key_dim, false, b.stream(), shape.kv}, {qkv});
   }
+  qkv = featured(b, m, qkv);
   std::vector<Section::Index> read{qkv};
   if (m.decay_rank != 0) read.push_back(b.linear("decay_up", m.decay_rank, k_width(m), false, {in}));
-  const Section::Index mixed = b.add("linear_attention",
-                                     LinearAttention{.rule = m.rule,
-                                                     .batch = shape.batch,
-                                                     .tokens = shape.tokens,
-                                                     .heads = m.heads,
-                                                     .value_heads = m.value_heads,
-                                                     .key_dim = m.key_dim,
-                                                     .value_dim = m.value_dim,
-                                                     .chunk = m.chunk,
-                                                     .reads_state = b.continues(),
-                                                     .format = b.stream(),
-                                                     .state_format = shape.state},
-                                     read);
+  Section::Index mixed = b.add("linear_attention",
+                               LinearAttention{.rule = m.rule,
+                                               .batch = shape.batch,
+                                               .tokens = shape.tokens,
+                                               .heads = m.heads,
+                                               .value_heads = m.value_heads,
+                                               .key_dim = m.state_rows(),
+                                               .value_dim = m.value_dim,
+                                               .chunk = m.chunk,
+                                               .reads_state = b.continues(),
+                                               .format = b.stream(),
+                                               .state_format = shape.state},
+                               read);
+  if (m.normalised) mixed = divided_by_key_sums(b, m, qkv, mixed);
   return b.linear("output", output_width(m), b.d_model(), false, {normed_and_gated(b, m, mixed, in)});
 }
 
@@ -147,6 +195,10 @@ void check_kind(const LinearMixer& m, const FaultList& block, const ModelSpec& m
   const bool decays = m.rule == LinearRule::vector_decay || m.rule == LinearRule::channel_delta;
   if (m.decay_rank != 0 && !decays) list.add("decay_rank", "belongs to VECTOR_DECAY and CHANNEL_DELTA");
   if (m.rule == LinearRule::channel_delta) list.require("decay_rank", m.decay_rank);
+  if (m.features == FeatureMap::favor) list.require("projections", m.projections);
+  if (m.features != FeatureMap::favor && m.projections != 0) list.add("projections", "belongs to FAVOR");
+  if ((m.features != FeatureMap::none || m.normalised) && m.rule != LinearRule::sum)
+    list.add("features", "and normalised belong to the rule SUM");
   if (m.gate_rank != 0 && m.gate == OutputGate::none) list.add("gate_rank", "is given, but the output has no gate");
   if (m.silu && m.conv_kernel != 0) list.add("silu", "is part of the convolution, which is given");
   if (m.rotary && model.position != PositionKind::rotary)

@@ -155,6 +155,37 @@ void check_kind(const Rwkv6Mixer& m, const FaultList& block, const ModelSpec& mo
 
 std::string words(const Rwkv6Mixer& m) { return fmt::format("RWKV-6, {} heads of {}", m.heads, m.head_dim); }
 
+// ---- RWKV-5 --------------------------------------------------------------------------------------------------
+
+// Receptance, key, value, gate, output. Vectors: four mixes, decay, bonus, the norm.
+ParameterParts parameters(const Rwkv5Mixer&, std::uint64_t d) {
+  return {size_product({5, d, d}), size_product({4 + 2 + 2, d})};
+}
+
+SequenceState sequence_state(const Rwkv5Mixer& m, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
+  return with_convolution(tensor_bytes("the state", shape.state, {m.heads, m.head_dim, m.head_dim}), d, kShift, shape);
+}
+
+// A decay per channel that does not depend on the input costs what one per head does.
+Index build(LayerBuilder& b, const Rwkv5Mixer& m, const std::vector<Index>& inputs) {
+  const std::uint64_t d = b.d_model();
+  const Index mixes = token_shift(b, "token_shift", 4, inputs);
+  const Index receptance = b.linear("receptance", d, d, false, {mixes});
+  const Index key = b.linear("key", d, d, false, {mixes});
+  const Index value = b.linear("value", d, d, false, {mixes});
+  const Index gate = b.linear("gate", d, d, false, {mixes});
+  Index mixed = recurrence(b, LinearRule::scalar_decay, m.heads, m.head_dim, {receptance, key, value});
+  mixed = b.norm("head_norm", NormKind::layer, m.heads, m.head_dim, {mixed});
+  mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, d, {gate, mixed});
+  return b.linear("output", d, d, false, {mixed});
+}
+
+void check_kind(const Rwkv5Mixer& m, const FaultList& block, const ModelSpec& model) {
+  check_width(block.inside("rwkv5"), m.heads, m.head_dim, model);
+}
+
+std::string words(const Rwkv5Mixer& m) { return fmt::format("RWKV-5, {} heads of {}", m.heads, m.head_dim); }
+
 // ---- RWKV-4 --------------------------------------------------------------------------------------------------
 
 // Receptance, key, value, output. Vectors: three mixes, decay, bonus.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gated short convolution (LFM2, Liquid AI 2025): out(C * conv(B * x)), B, C and x from one projection.
+// Gated short convolution (LFM2, Liquid AI 2025): out(C * conv(B * x)), B, C and x from one projection; without B: the
+// convolution layers of Based (Arora et al. 2024).
 #include <fmt/core.h>
 
 #include "models/families/layer_kinds.h"
@@ -8,7 +9,7 @@
 namespace lightcone::models {
 
 ParameterParts parameters(const ShortConvMixer& m, std::uint64_t d) {
-  return {size_product({4, d, m.width}), size_product({m.width, m.conv_kernel})};
+  return {size_product({m.input_gate ? 4u : 3u, d, m.width}), size_product({m.width, m.conv_kernel})};
 }
 
 SequenceState sequence_state(const ShortConvMixer& m, std::uint64_t, std::uint64_t, const PhaseShape& shape) {
@@ -16,8 +17,9 @@ SequenceState sequence_state(const ShortConvMixer& m, std::uint64_t, std::uint64
 }
 
 Section::Index build(LayerBuilder& b, const ShortConvMixer& m, const std::vector<Section::Index>& inputs) {
-  const Section::Index in = b.linear("in_proj", b.d_model(), size_product({3, m.width}), false, inputs);
-  const Section::Index gated = b.elementwise("input_gate", ElementwiseKind::mul, m.width, {in});
+  const Section::Index in =
+      b.linear("in_proj", b.d_model(), size_product({m.input_gate ? 3u : 2u, m.width}), false, inputs);
+  const Section::Index gated = m.input_gate ? b.elementwise("input_gate", ElementwiseKind::mul, m.width, {in}) : in;
   const Section::Index conv = b.convolution(
       "conv", CausalConv{.channels = m.width, .kernel = m.conv_kernel, .bias = false, .silu = false}, {gated});
   const Section::Index out = b.elementwise("output_gate", ElementwiseKind::mul, m.width, {in, conv});

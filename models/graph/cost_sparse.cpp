@@ -40,11 +40,11 @@ Cost cost_of(const SparseAttention& a) {
   check_pattern(a);
   const std::uint64_t pairs = checked_product("attention pairs", {a.batch, a.heads, attended_pairs(a)});
   const std::uint64_t rows = checked_product("attention rows", {a.batch, a.heads, a.q_len});
-  const std::uint64_t width = checked_sum("attention head", {a.head_dim, a.v_dim()});
+  const std::uint64_t width = checked_sum("attention head", {a.head_dim, a.scored_block > 0 ? 0 : a.v_dim()});
   Cost c;
+  const std::uint64_t outputs = a.scored_block > 0 ? 0 : checked_product("attention FLOPs", {rows, a.v_dim()});
   c.matrix_flops = flops("attention FLOPs", {2, pairs, width});
-  c.vector_flops = Flops(checked_sum("attention FLOPs", {checked_product("attention FLOPs", {4, pairs}),
-                                                         checked_product("attention FLOPs", {rows, a.v_dim()})}));
+  c.vector_flops = Flops(checked_sum("attention FLOPs", {checked_product("attention FLOPs", {4, pairs}), outputs}));
   c.special = checked_sum("attention special functions", {pairs, rows});
   const std::uint64_t indices =
       checked_product("lists of blocks", {a.batch, index_lists(a), a.keys.chosen, kIndexBytes});
@@ -52,7 +52,14 @@ Cost cost_of(const SparseAttention& a) {
       total("attention inputs",
             {tensor_bytes("attention Q", a.activation, {rows, a.head_dim}),
              tensor_bytes("attention K and V", a.kv, {a.batch, visible_keys(a), a.kv_heads, width}), Bytes(indices)});
-  c.written_bytes = tensor_bytes("attention output", a.activation, {rows, a.v_dim()});
+  if (a.scored_block > 0) {
+    const std::uint64_t tokens = a.tokens == 0 ? a.kv_len : a.tokens;
+    const std::uint64_t score_rows = a.keys.per_query ? rows / a.heads * a.kv_heads : rows;
+    c.written_bytes =
+        tensor_bytes("attention scores", NumberFormat::fp32, {score_rows, ceil_div(tokens, a.scored_block)});
+  } else {
+    c.written_bytes = tensor_bytes("attention output", a.activation, {rows, a.v_dim()});
+  }
   return c;
 }
 

@@ -78,6 +78,9 @@ struct SparseAttention {
   NumberFormat kv = NumberFormat::bf16;
   bool paged = false;
   std::uint64_t value_dim = 0;  // 0: head_dim
+  // Scores alone, to choose keys by: one fp32 value per query and block of so many tokens, the sum of the probabilities
+  // (with lists per query: over the heads of a KV head) or the largest score; 0: attention.
+  std::uint64_t scored_block = 0;
   [[nodiscard]] std::uint64_t v_dim() const { return value_dim == 0 ? head_dim : value_dim; }
 };
 

@@ -65,11 +65,11 @@ struct Chosen {
 
 Chosen choose(const SparseAttention& op, const GpuSpec& gpu, KernelLibrary library) {
   const bool listed = op.keys.chosen > 0;
-  if (listed && op.keys.per_query) {
+  if (op.keys.per_query) {
     const std::uint64_t rows = op.keys.per_head ? 1 : group_of(op);
     Chosen out{small_tile(op, gpu, rows), rows};
     out.plan.packed = !op.keys.per_head && rows > 1;
-    if (op.q_len == 1 && out.plan.packed) {
+    if (op.q_len == 1 && out.plan.packed && op.scored_block == 0) {
       const std::uint64_t blocks = ceil_div(seen_keys(op, 0).total(), out.plan.columns);
       out.plan.splits =
           split_heuristic(op.batch * op.kv_heads, gpu.sm_count, std::max<std::uint64_t>(1, blocks), SplitRule::even);
@@ -81,8 +81,9 @@ Chosen choose(const SparseAttention& op, const GpuSpec& gpu, KernelLibrary libra
   models::Attention like = dense(op);
   like.causal = true;
   like.window = std::max<std::uint64_t>(1, seen_keys(op, op.q_len - 1).total());
-  const AttentionPlan plan =
+  AttentionPlan plan =
       plan_attention(like, gpu, library == KernelLibrary::tensorrt_llm ? KernelLibrary::automatic : library);
+  if (op.scored_block > 0) plan.splits = plan.most_splits = 1;
   // Queries of different blocks have different lists, and so stand in different tiles.
   if (!listed || op.keys.block % plan.rows == 0) return {plan, plan.rows};
   AttentionPlan narrow = small_tile(op, gpu, 64);
@@ -110,6 +111,11 @@ class SparseProgram {
     program_.classes.clear();
     program_.groups.clear();
     program_.name = fmt::format("sparse_{}_s{}_r{}_k{}", program_.name, op.keys.blocks_seen(), rows_, op.keys.step);
+    if (op.scored_block > 0) {
+      const std::uint64_t heads = op.keys.per_query && !op.keys.per_head ? op.kv_heads : op.heads;
+      program_.tensors[3] = {"scores", Bytes(op.batch * op.q_len * heads * score_row()), Residency::warm, true};
+      program_.name += "_scores";
+    }
     if (op.keys.chosen > 0) {
       lists_ = static_cast<std::uint32_t>(program_.tensors.size());
       list_rows_ = ceil_div(op.q_len * (plan_.packed ? group_of(op) : 1), rows_);
@@ -128,6 +134,10 @@ class SparseProgram {
 
  private:
   [[nodiscard]] std::uint64_t list_bytes() const { return op_.keys.chosen * kIndexBytes; }
+  // Bytes of the scores of one query: a value per block.
+  [[nodiscard]] std::uint64_t score_row() const {
+    return 4 * ceil_div(op_.tokens == 0 ? op_.kv_len : op_.tokens, op_.scored_block);
+  }
   [[nodiscard]] std::uint64_t share_rows() const { return plan_.rows / shares_; }
 
   // The pairs of a run over its tiles as evenly as whole numbers allow: the first tiles have one more.
@@ -196,14 +206,57 @@ class SparseProgram {
         } else if (auto* plain = std::get_if<GlobalLoad>(&op)) {
           move(plain->box, run);
         } else if (auto* store = std::get_if<GlobalStore>(&op)) {
-          move(store->box, run);
+          if (op_.scored_block > 0 && store->box.tensor == 3) {
+            store->box = score_box(store->box, run);
+            store->path = CopyPath::lsu;
+          } else {
+            move(store->box, run);
+          }
         }
       }
       if (multiplies) ++share;
+      if (op_.scored_block > 0) drop_values(role);
     }
     if (op_.keys.chosen > 0) read_list(cta.roles.front(), run);
     program_.classes.push_back(std::move(cta));
     return static_cast<decltype(CtaGroup::cta_class)>(program_.classes.size() - 1);
+  }
+
+  // Scores alone: V is neither loaded nor multiplied, and softmax waits for the scores.
+  static void drop_values(Role& role) {
+    constexpr std::uint8_t kValues = 1;  // the pipe of V (attention_program.cpp)
+    const auto of_values = [](const Op& op) {
+      if (const auto* load = std::get_if<LoadTile>(&op)) return load->pipe == kValues;
+      if (const auto* stage = std::get_if<AcquireStage>(&op)) return stage->pipe == kValues;
+      if (const auto* stage = std::get_if<CommitStage>(&op)) return stage->pipe == kValues;
+      if (const auto* stage = std::get_if<WaitStage>(&op)) return stage->pipe == kValues;
+      if (const auto* stage = std::get_if<ReleaseStage>(&op)) return stage->pipe == kValues;
+      const auto* mma = std::get_if<Mma>(&op);
+      return mma != nullptr && mma->useful.columns_are_k;
+    };
+    role.ops.erase(std::remove_if(role.ops.begin(), role.ops.end(), of_values), role.ops.end());
+    for (Op& op : role.ops) {
+      if (auto* wait = std::get_if<MmaWait>(&op)) wait->allowed_in_flight = 0;
+    }
+  }
+
+  // A row per query and KV head where a tile is one query, else a row per query and head.
+  [[nodiscard]] Box score_box(const Box& output, const TileRun& run) const {
+    const std::uint64_t row = score_row(), group = group_of(op_);
+    const auto bytes = [&](std::uint64_t rows) { return static_cast<std::int64_t>(rows * row); };
+    const bool summed = op_.keys.per_query && !op_.keys.per_head, side_by_side = summed || !plan_.packed;
+    const std::uint64_t heads = summed ? op_.kv_heads : op_.heads;
+    MatrixView view{3, op_.q_len, row, heads * row, {}, 0};
+    view.outer = {Term{Var::cta2, bytes(summed ? 1 : group)}, Term{Var::cta3, bytes(op_.q_len * heads)},
+                  summed || group == 1 ? Term{} : Term{Var::cta1, bytes(1)}};
+    if (!side_by_side) {  // packed rows: the heads of a KV head lie together
+      view = {3, op_.q_len * group, row, row, {}, 0};
+      view.outer = {Term{Var::cta2, bytes(op_.q_len * group)}, Term{Var::cta3, bytes(op_.q_len * heads)}, Term{}};
+    }
+    Box box = tile_box(view, Var::cta0, summed ? 1 : std::min<std::uint64_t>(output.rows, rows_));
+    box.row_step = summed ? 1 : rows_;
+    box.first_row = (summed ? 0 : output.first_row) + run.first * box.row_step;
+    return box;
   }
 
   // FLOPs that count: of softmax those of the pairs, of the last division those of the rows.
@@ -211,7 +264,7 @@ class SparseProgram {
     if (work.fp32_flops == 0) return;
     const std::uint64_t scores = share_rows() * plan_.columns;
     const bool division = work.sfu_ops == 2 * share_rows() && work.fp32_ops == 2 * share_rows() * plan_.head_dim;
-    work.fp32_flops = division ? rows * op_.head_dim : work.fp32_flops / scores * pairs;
+    work.fp32_flops = division ? (op_.scored_block > 0 ? 0 : rows * op_.head_dim) : work.fp32_flops / scores * pairs;
   }
 
   // Keys and values of the run's blocks; query rows of the run's tiles.

@@ -99,6 +99,25 @@ TEST_CASE("compressed keys are seen block by block as the sequence grows") {
   REQUIRE(sums.stored == models::cost(op).written_bytes.count());
 }
 
+TEST_CASE("scores alone leave out the values, and are summed per block over the heads of a query's own tile") {
+  for (const hardware::GpuSpec& gpu : {hopper(), ampere(), blackwell()}) {
+    for (const std::uint64_t tokens : {1ull, 100ull, 700ull}) {
+      for (const bool per_query : {false, true}) {
+        SparseAttention op = operation({"scores", {.per_query = per_query}}, tokens, 700, 4);
+        op.scored_block = 64;
+        INFO("tokens " << tokens << " per query " << per_query);
+        const models::Cost cost = models::cost(op);
+        const Sums sums = sound_sums(op, gpu);
+        REQUIRE(cost.matrix_flops.count() == 2 * 2 * 8 * models::attended_pairs(op) * 64);
+        REQUIRE(sums.matrix == cost.matrix_flops.count());
+        REQUIRE(sums.vector == cost.vector_flops.count());
+        REQUIRE(sums.stored == cost.written_bytes.count());
+        REQUIRE(sums.stored == 2 * tokens * (per_query ? 2 : 8) * 11 * 4);
+      }
+    }
+  }
+}
+
 TEST_CASE("a window costs by its width: half the keys of a dense prefix, twice the length, twice the time") {
   const hardware::GpuSpec gpu = hardware::example_h100();
   const auto at = [&](std::uint64_t tokens) {
