@@ -78,7 +78,7 @@ Index build(LayerBuilder& b, const HyenaMixer& m, const std::vector<Index>& inpu
     if (decodes) {
       value = b.add(name + "_append",
                     Elementwise{ElementwiseKind::copy, size_product({b.rows(), d}), b.stream(), shape.kv, d}, {value});
-      value = b.add(name, BatchedGemm{d, shape.batch, 1, length, shape.kv, b.stream(), b.stream(), true}, {value});
+      value = b.add(name, BatchedGemm{d, shape.batch, 1, length, shape.kv, b.stream(), b.stream()}, {value});
     } else {
       // On top of a context the whole sequence is transformed again.
       value = b.add(name, FftConv{shape.batch, length, d, length, b.stream()}, {value, taps});

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <variant>
 
 #include "models/families/layer_builder.h"
@@ -192,6 +193,13 @@ Graph build_prefill(const ModelSpec& model, const PhaseShape& shape) {
   graph.sections.push_back(head(model, shape));
   total_cost(graph);  // every size is known to be sound from here on
   return graph;
+}
+
+bool decodes(const ModelSpec& model) {
+  return std::none_of(model.blocks.begin(), model.blocks.end(), [](const Block& block) {
+    const auto* attention = std::get_if<AttentionMixer>(&block.mixer);
+    return attention != nullptr && attention->bidirectional;
+  });
 }
 
 Graph build_decode(const ModelSpec& model, const PhaseShape& shape) {

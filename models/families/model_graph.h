@@ -36,6 +36,9 @@ Bytes state_bytes(const ModelSpec& model, NumberFormat state, NumberFormat activ
 // Throws ConfigError for zero or too large sizes and for sequences longer than the learned positions.
 Graph build_prefill(const ModelSpec& model, const PhaseShape& shape);
 
+// Whether the model generates: false for encoders, whose attention is bidirectional.
+bool decodes(const ModelSpec& model);
+
 // The same for one new token of each sequence (`tokens` must be 1, `context` at least 1).
 Graph build_decode(const ModelSpec& model, const PhaseShape& shape);
 

@@ -57,6 +57,7 @@ void add_block(Description& d, const models::Block& block) {
 constexpr std::uint64_t kContexts[] = {1024, 8192, 65536};
 
 void add_token_costs(Description& d, const models::ModelSpec& model) {
+  if (!models::decodes(model)) return;
   for (const std::uint64_t context : kContexts) {
     if (model.position == models::PositionKind::learned && context + 1 > model.max_positions) continue;
     models::PhaseShape shape;

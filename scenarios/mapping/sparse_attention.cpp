@@ -60,8 +60,16 @@ AttentionPlan small_tile(const SparseAttention& op, const GpuSpec& gpu, std::uin
 
 struct Chosen {
   AttentionPlan plan;
-  std::uint64_t rows = 0;  // of a tile that count
+  std::uint64_t rows = 0;   // of a tile that count
+  std::uint64_t parts = 1;  // of the keys, summed by different CTAs
 };
+
+// Scores of different keys need no summing up: each part writes its own, and nothing is merged.
+Chosen in_parts(const SparseAttention& op, Chosen chosen) {
+  chosen.parts = chosen.plan.splits;
+  if (op.scored_block > 0) chosen.plan.splits = chosen.plan.most_splits = 1;
+  return chosen;
+}
 
 Chosen choose(const SparseAttention& op, const GpuSpec& gpu, KernelLibrary library) {
   const bool listed = op.keys.chosen > 0;
@@ -69,13 +77,13 @@ Chosen choose(const SparseAttention& op, const GpuSpec& gpu, KernelLibrary libra
     const std::uint64_t rows = op.keys.per_head ? 1 : group_of(op);
     Chosen out{small_tile(op, gpu, rows), rows};
     out.plan.packed = !op.keys.per_head && rows > 1;
-    if (op.q_len == 1 && out.plan.packed && op.scored_block == 0) {
+    if (op.q_len == 1 && out.plan.packed) {
       const std::uint64_t blocks = ceil_div(seen_keys(op, 0).total(), out.plan.columns);
       out.plan.splits =
           split_heuristic(op.batch * op.kv_heads, gpu.sm_count, std::max<std::uint64_t>(1, blocks), SplitRule::even);
       out.plan.most_splits = out.plan.splits;
     }
-    return out;
+    return in_parts(op, out);
   }
   if (listed && op.keys.block < 64) return {small_tile(op, gpu, op.keys.block), op.keys.block};
   models::Attention like = dense(op);
@@ -83,11 +91,9 @@ Chosen choose(const SparseAttention& op, const GpuSpec& gpu, KernelLibrary libra
   like.window = std::max<std::uint64_t>(1, seen_keys(op, op.q_len - 1).total());
   AttentionPlan plan =
       plan_attention(like, gpu, library == KernelLibrary::tensorrt_llm ? KernelLibrary::automatic : library);
-  if (op.scored_block > 0) plan.splits = plan.most_splits = 1;
   // Queries of different blocks have different lists, and so stand in different tiles.
-  if (!listed || op.keys.block % plan.rows == 0) return {plan, plan.rows};
-  AttentionPlan narrow = small_tile(op, gpu, 64);
-  return {narrow, 64};
+  if (!listed || op.keys.block % plan.rows == 0) return in_parts(op, {plan, plan.rows});
+  return {small_tile(op, gpu, 64), 64};
 }
 
 // How many pairs one execution of a tile's matrix instructions counts: those of its loop, and the one outside.
@@ -103,7 +109,7 @@ BlockPairs block_pairs(std::uint64_t pairs, std::uint64_t blocks, std::uint64_t 
 class SparseProgram {
  public:
   SparseProgram(const SparseAttention& op, const Chosen& chosen, const GpuSpec& gpu)
-      : op_(op), plan_(chosen.plan), rows_(chosen.rows) {
+      : op_(op), plan_(chosen.plan), rows_(chosen.rows), parts_(chosen.parts) {
     const models::Attention like = dense(op);
     program_ = plan_.mma_sync ? flash_attention_2(like, plan_, gpu) : flash_attention_3(like, plan_, gpu);
     template_ = program_.classes.front();
@@ -159,8 +165,8 @@ class SparseProgram {
                  const std::vector<std::uint64_t>& pairs) {
     std::uint64_t first_block = 0;
     std::vector<std::uint64_t> rest = pairs;
-    for (std::uint64_t part = 0; part < plan_.splits; ++part) {
-      const std::uint64_t blocks = run.blocks / plan_.splits + (part < run.blocks % plan_.splits ? 1 : 0);
+    for (std::uint64_t part = 0; part < parts_; ++part) {
+      const std::uint64_t blocks = run.blocks / parts_ + (part < run.blocks % parts_ ? 1 : 0);
       if (blocks == 0) break;
       std::vector<BlockPairs> per_share;
       const bool last = first_block + blocks == run.blocks;
@@ -174,7 +180,7 @@ class SparseProgram {
       group.extent = {static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(plan_.packed ? 1 : group_of(op_)),
                       static_cast<std::uint32_t>(op_.kv_heads), static_cast<std::uint32_t>(op_.batch)};
       group.origin[0] = static_cast<std::int64_t>(begin);
-      if (plan_.splits > 1) group.origin[1] = static_cast<std::int64_t>(part);
+      if (parts_ > 1) group.origin[1] = static_cast<std::int64_t>(part);
       const auto first = static_cast<std::int64_t>(first_block), turns = static_cast<std::int64_t>(blocks);
       group.loops = {LoopRange{first, turns}, LoopRange{first, turns - 1}};
       program_.groups.push_back(group);
@@ -254,6 +260,10 @@ class SparseProgram {
       view.outer = {Term{Var::cta2, bytes(op_.q_len * group)}, Term{Var::cta3, bytes(op_.q_len * heads)}, Term{}};
     }
     Box box = tile_box(view, Var::cta0, summed ? 1 : std::min<std::uint64_t>(output.rows, rows_));
+    if (parts_ > 1) {  // each part writes the scores of its blocks
+      box.column_var = Var::cta1;
+      box.row_bytes = round_up(ceil_div(row, parts_), 4);
+    }
     box.row_step = summed ? 1 : rows_;
     box.first_row = (summed ? 0 : output.first_row) + run.first * box.row_step;
     return box;
@@ -295,7 +305,7 @@ class SparseProgram {
 
   const SparseAttention& op_;
   AttentionPlan plan_;
-  std::uint64_t rows_, shares_ = 1;
+  std::uint64_t rows_, parts_, shares_ = 1;
   std::uint32_t lists_ = 0;
   std::uint64_t list_rows_ = 0;
   TileProgram program_;

@@ -195,6 +195,8 @@ TEST_CASE("operators read exactly the matrices that are counted, in prefill and 
         (weight_bytes(model, NumberFormat::fp32).count() - weight_bytes(model, NumberFormat::bf16).count()) / 2;
     CAPTURE(name);
     CHECK(matrix_elements(build_prefill(model, {.batch = 1, .tokens = 1000})) == counted);
+    // Hyena's decode reads filters that its network made before, and not the network.
+    if (!decodes(model) || std::holds_alternative<HyenaMixer>(model.blocks.front().mixer)) continue;
     CHECK(matrix_elements(build_decode(model, {.batch = 1, .context = 1000})) == counted);
   }
 }
@@ -208,13 +210,14 @@ TEST_CASE("every shipped model builds its graphs for 1, 1000 and 262144 tokens")
     for (const std::uint64_t tokens : {std::uint64_t{1}, std::uint64_t{1000}, k256K}) {
       if (model.position == PositionKind::learned && tokens >= model.max_positions) continue;
       const Cost prefill = total_cost(build_prefill(model, {.tokens = tokens}));
-      const Cost decode = total_cost(build_decode(model, {.context = tokens}));
       // At least two FLOPs for each parameter that a token passes through, but for the table of embeddings.
       const double active = static_cast<double>(active_parameter_count(model)) -
                             2.0 * static_cast<double>(model.vocabulary) * static_cast<double>(model.d_model);
       CHECK(prefill.flops().real() > 1.9 * active * static_cast<double>(tokens));
-      CHECK(decode.flops().real() > 1.9 * active);
-      graphs += 2;
+      ++graphs;
+      if (!decodes(model)) continue;
+      CHECK(total_cost(build_decode(model, {.context = tokens})).flops().real() > 1.9 * active);
+      ++graphs;
     }
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
