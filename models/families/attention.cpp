@@ -61,7 +61,9 @@ Index attend_materialised(const AttentionParts& p) {
   const auto product = [&](std::uint64_t n, std::uint64_t k) {
     return BatchedGemm{sequences, rows, n, k, op.activation, op.kv, op.activation};
   };
-  const Index scores = p.add("scores", product(op.kv_len, op.head_dim), p.placed);
+  BatchedGemm of_keys = product(op.kv_len, op.head_dim);
+  of_keys.weight_transposed = true;  // K lies as [keys, values]
+  const Index scores = p.add("scores", of_keys, p.placed);
   const Index masked = p.add("scale_and_mask",
                              Elementwise{ElementwiseKind::add, all, op.activation, op.activation, op.kv_len}, {scores});
   const Index probabilities =

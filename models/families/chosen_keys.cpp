@@ -113,10 +113,11 @@ Index attend(const AttentionParts& p, const MobaKeys& c) {
   const Index means =
       p.add("block_means", pooled(p, size_product({p.a.kv_heads, p.a.head_dim}), c.block, false), p.placed);
   const std::uint64_t group = p.a.heads / p.a.kv_heads;
-  const Index gate = p.add("block_scores",
-                           BatchedGemm{size_product({shape.batch, p.a.kv_heads}), size_product({p.tokens(), group}),
-                                       blocks, p.a.head_dim, p.b.stream(), p.b.stream(), p.b.stream()},
-                           {means});
+  const Index gate =
+      p.add("block_scores",
+            BatchedGemm{size_product({shape.batch, p.a.kv_heads}), size_product({p.tokens(), group}), blocks,
+                        p.a.head_dim, p.b.stream(), p.b.stream(), p.b.stream(), false, false, true},
+            {means});
   const Index top =
       p.add("block_top_k", TopK{size_product({p.b.rows(), p.a.heads}), blocks, std::min(c.top_k, blocks), p.b.stream()},
             {gate});
