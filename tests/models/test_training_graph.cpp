@@ -56,11 +56,18 @@ ModelSpec gpt_layer(std::uint64_t layers) {
 }  // namespace
 
 TEST_CASE("every model of the zoo: a training graph in under 50 ms, GEMMs backward twice their forward") {
+  // Chosen keys, long convolutions and filters of state spaces are forward only so far.
+  std::set<std::string> without_backward{"big_bird_base",    "longformer_base_4096", "nsa_27b", "minimax_m3",
+                                         "llama3_1_8b_moba", "s4_wikitext103",       "h3_125m", "hyena_small"};
   for (const std::string& name : list_models()) {
     INFO(name);
     const ModelSpec model = load_model(name);
     TrainingShape shape;
     shape.tokens = 2048;
+    if (without_backward.erase(name) > 0) {
+      REQUIRE_THROWS_WITH(build_training(model, shape), Catch::Contains("has no backward yet"));
+      continue;
+    }
     const std::clock_t start = std::clock();  // of this process: others may be busy
     const TrainingGraph graph = build_training(model, shape);
     CHECK(1000.0 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 50);
@@ -74,6 +81,7 @@ TEST_CASE("every model of the zoo: a training graph in under 50 ms, GEMMs backwa
     REQUIRE(graph.memory.weights.count() == 2 * parameter_count(model));
     REQUIRE(graph.memory.optimiser_states.count() == 12 * parameter_count(model));
   }
+  REQUIRE(without_backward.empty());
 }
 
 TEST_CASE("mixed precision keeps 16 bytes per parameter, 18 with fp32 gradients, 16 in plain fp32") {
