@@ -127,7 +127,7 @@ class Parser : private pb::io::ErrorCollector {
     if (field.cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE) return scalar(message, field, path);
     const Tokenizer::Token open = token();
     if (open.text != "{" && open.text != "<") {
-      fault(open, path, fmt::format("expected \"{{ ... }}\", got {}", shown(open)));
+      fault(open, path, fmt::format("expected \"{{ ... }}\", got {}{}", shown(open), base_hint(field, open)));
       return skip_value();
     }
     if (field.is_repeated()) locations_.set(path, origin(open));
@@ -135,6 +135,12 @@ class Parser : private pb::io::ErrorCollector {
     pb::Message* inner =
         field.is_repeated() ? reflection.AddMessage(&message, &field) : reflection.MutableMessage(&message, &field);
     fields(*inner, path, &open);
+  }
+
+  // A name where a message stands is most often meant as the file that the message starts from.
+  std::string base_hint(const pb::FieldDescriptor& field, const Tokenizer::Token& got) const {
+    const bool named = got.type == Tokenizer::TYPE_STRING && field.message_type()->FindFieldByName("base") != nullptr;
+    return named ? fmt::format("; write {} {{ base: {} }}", field.name(), shown(got)) : "";
   }
 
   void scalar(pb::Message& message, const pb::FieldDescriptor& field, const std::string& path) {

@@ -84,6 +84,8 @@ TEST_CASE("each fault is reported at the token that is wrong, with what is allow
       {"prefill {}\ndecode {}\n",
        "f.textproto:2:1: decode: cannot be given together with prefill (line 1); choose one"},
       {"machine: 4\n", "f.textproto:1:10: machine: expected \"{ ... }\", got 4"},
+      {"machine: \"h\"\n",
+       "f.textproto:1:10: machine: expected \"{ ... }\", got \"h\"; write machine { base: \"h\" }"},
       {"offset: [1, 2]\n", "f.textproto:1:9: offset: expected one value (a whole number), got a list"},
       {"offset: { x: 1 }\n", "f.textproto:1:9: offset: expected a whole number, got {"},
       {"offset 4\n", "f.textproto:1:8: offset: expected \":\" after the field name, got 4"},
