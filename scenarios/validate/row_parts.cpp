@@ -77,6 +77,8 @@ MappedPoint start(const OperatingPoint& point) {
   mapped.options.library = rule.library;
   mapped.options.gemm_tiles = rule.gemm_tiles;
   mapped.timing = rule.timing;
+  // Layers of a TensorRT engine ("trt_flow_" and the layer's name): its profiler's times.
+  if (starts_with(point.kernel, "trt_flow_")) mapped.timing = TimingConvention::layer_events;
   mapped.options.launch = rule.timing == TimingConvention::stream || rule.timing == TimingConvention::eager
                               ? hardware::LaunchMode::stream
                               : hardware::LaunchMode::graph;

@@ -19,6 +19,7 @@ enum class TimingConvention : std::uint8_t {
   graph_replay,  // a captured graph replayed many times: kernel and the gap to the next one
   profiler,      // the kernel alone, by the profiler's timestamps: no gap
   stream,        // many launches back to back, host running ahead
+  layer_events,  // an event before and one behind each layer of an engine, in stream order
   eager          // one framework call between two events: host-bound when the kernel is short
 };
 

@@ -89,6 +89,9 @@ TEST_CASE("the timing convention follows the data set") {
   REQUIRE(map_row(point("rmsnorm", "fp16", sizes, "vidur")).mapped->timing == TimingConvention::profiler);
   const auto eager = map_row(point("softmax", "fp32", sizes, "neusight"));
   REQUIRE(eager.mapped->timing == TimingConvention::eager);
+  const std::map<std::string, std::string> product{{"m", "3"}, {"n", "5"}, {"k", "7"}};
+  const auto layer = map_row(point("gemm", "int8_wo", product, "aiconfigurator:trtllm-1.0.0", "trt_flow_/matmul_0"));
+  REQUIRE(layer.mapped->timing == TimingConvention::layer_events);
   REQUIRE(eager.mapped->options.launch == hardware::LaunchMode::stream);
   const auto norm = only<models::Norm>(map_row(point("layernorm", "fp32", sizes, "neusight")));
   REQUIRE(norm.kind == models::NormKind::layer);
