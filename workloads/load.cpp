@@ -45,11 +45,13 @@ NumberFormat read_format(const MessageReader& from, const std::string& field) {
 
 static_assert(proto::Training::full - 1 == static_cast<int>(models::Recomputation::full));
 
+constexpr std::uint64_t kMostMicroBatches = 1024;  // the timeline shows the kernels of every one
+
 Training read_training(const MessageReader& from) {
   Training out;
   out.batch = from.integer("batch", {1, kMostBatch});
   out.sequence_tokens = from.integer("sequence_tokens", {1, kMostTokensPerSequence});
-  out.micro_batches = from.integer("micro_batches", {1, kMostBatch});
+  out.micro_batches = from.integer("micro_batches", {1, kMostMicroBatches});
   const int recomputation = from.enumeration("recomputation");
   if (recomputation > 0) out.recomputation = static_cast<models::Recomputation>(recomputation - 1);
   out.gradients = read_format(from, "gradients");

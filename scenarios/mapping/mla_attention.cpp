@@ -390,10 +390,14 @@ void require_fit(const KernelSequence& sequence, const GpuSpec& gpu) {
   }
 }
 
+constexpr std::uint64_t kMostSequences = std::uint64_t{1} << 22;
+
 }  // namespace
 
 KernelSequence map_latent_attention(const models::Attention& whole, const GpuSpec& gpu, const MappingOptions& options) {
   if (whole.kv_heads != 1) throw ConfigError("attention to latents: kernels take one KV head");
+  // Its schedule lists every sequence.
+  if (whole.batch > kMostSequences) throw ConfigError("attention to latents: more than 4194304 sequences");
   KernelSequence sequence;
   if (whole.v_dim() == 1) {
     sequence.kernels.push_back(indexer_scores(whole, gpu));

@@ -174,6 +174,11 @@ TEST_CASE("kernels before latent attention write Q, keys and the cache") {
   REQUIRE(stored(quantize_heads_program(op)) == 2 * 100 * 8 * (192 + 192 + 128));
 }
 
+TEST_CASE("a batch that no schedule could list is refused") {
+  const models::Attention huge = absorbed(std::uint64_t{1} << 32, 16, 1, 128);
+  REQUIRE_THROWS_AS(map_operator(huge, hopper(), {}), ConfigError);
+}
+
 TEST_CASE("measured rows of latent attention") {
   OperatingPoint point;
   point.source = "aiconfigurator:trtllm-1.3.0rc20";
