@@ -13,6 +13,7 @@
 #include "scenarios/mapping_gpus.h"
 #include "scenarios/sound_program.h"
 #include "scenarios/validate/row_to_operator.h"
+#include "sim/base/error.h"
 
 using namespace lightcone;
 using namespace lightcone::scenarios;
