@@ -69,18 +69,10 @@ SequenceState sequence_state(const MinGruMixer& m, std::uint64_t, std::uint64_t,
 
 // h = (1 - z) h + z h~: the decay sigmoid(-x W_z), and z times the candidate.
 Index build(LayerBuilder& b, const MinGruMixer& m, const std::vector<Index>& inputs) {
-  const PhaseShape& shape = b.shape();
   const Index in = b.linear("z_h", b.d_model(), size_product({2, m.width}), true, inputs);
   const Index decay = b.elementwise("decay", ElementwiseKind::sigmoid, m.width, {in});
   const Index update = b.elementwise("update", ElementwiseKind::sigmoid_mul, m.width, {in});
-  const Index scanned = b.add("scan",
-                              LinearScan{.batch = shape.batch,
-                                         .tokens = shape.tokens,
-                                         .channels = m.width,
-                                         .reads_state = b.continues(),
-                                         .format = b.stream(),
-                                         .state_format = shape.state},
-                              {decay, update});
+  const Index scanned = b.recurrence("scan", LinearScan{.channels = m.width}, {decay, update});
   return b.linear("output", m.width, b.d_model(), false, {scanned});
 }
 

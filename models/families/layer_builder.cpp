@@ -63,11 +63,7 @@ LayerBuilder::Index LayerBuilder::elementwise(const std::string& name, Elementwi
 }
 
 LayerBuilder::Index LayerBuilder::convolution(const std::string& name, CausalConv shape, std::vector<Index> inputs) {
-  shape.batch = shape_->batch;
-  shape.tokens = shape_->tokens;
-  shape.reads_state = continues();
-  shape.format = stream_;
-  return add(name, shape, inputs);
+  return add(name, over_tokens(shape), inputs);
 }
 
 LayerBuilder::Index LayerBuilder::norm(const std::string& name, NormKind kind, std::uint64_t groups,

@@ -33,6 +33,12 @@ class LayerBuilder {
   Index elementwise(const std::string& name, ElementwiseKind kind, std::uint64_t columns, std::vector<Index> inputs);
   // A short causal convolution over the tokens of the pass: channels, kernel, filters, bias and SiLU as in `shape`.
   Index convolution(const std::string& name, CausalConv shape, std::vector<Index> inputs);
+  // A recurrence over the tokens of the pass: a SelectiveScan, LinearScan or LinearAttention with its own sizes.
+  template <class Recurrence>
+  Index recurrence(const std::string& name, Recurrence sizes, const std::vector<Index>& inputs) {
+    sizes.state_format = shape_->state;
+    return add(name, over_tokens(sizes), inputs);
+  }
   // A norm of each of `groups` rows of `columns` values of every token.
   Index norm(const std::string& name, NormKind kind, std::uint64_t groups, std::uint64_t columns,
              std::vector<Index> inputs);
@@ -40,6 +46,16 @@ class LayerBuilder {
   Index stream_norm(const std::string& name, bool residual, std::vector<Index> inputs);
 
  private:
+  // What operators that go from token to token have in common.
+  template <class Op>
+  Op over_tokens(Op op) const {
+    op.batch = shape_->batch;
+    op.tokens = shape_->tokens;
+    op.reads_state = continues();
+    op.format = stream_;
+    return op;
+  }
+
   const ModelSpec* model_;
   const PhaseShape* shape_;
   Section* section_;

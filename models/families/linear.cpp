@@ -113,17 +113,8 @@ Section::Index featured(LayerBuilder& b, const LinearMixer& m, Section::Index qk
 // The output divided by Q times the sum of the keys so far (fla/ops/linear_attn/utils.py: normalize_output): the sums,
 // the products, the quotient.
 Section::Index divided_by_key_sums(LayerBuilder& b, const LinearMixer& m, Section::Index qk, Section::Index mixed) {
-  const PhaseShape& shape = b.shape();
   const std::uint64_t width = size_product({m.heads, m.state_rows()});
-  const Section::Index sums = b.add("key_sums",
-                                    LinearScan{.batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .channels = width,
-                                               .constant = true,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream(),
-                                               .state_format = shape.state},
-                                    {qk});
+  const Section::Index sums = b.recurrence("key_sums", LinearScan{.channels = width, .constant = true}, {qk});
   const Section::Index products = b.elementwise("q_key_sums", ElementwiseKind::mul, width, {qk, sums});
   return b.elementwise("normalise", ElementwiseKind::divide, output_width(m), {mixed, products});
 }
@@ -162,19 +153,14 @@ Section::Index build(LayerBuilder& b, const LinearMixer& m, const std::vector<Se
   qkv = featured(b, m, qkv);
   std::vector<Section::Index> read{qkv};
   if (m.decay_rank != 0) read.push_back(b.linear("decay_up", m.decay_rank, k_width(m), false, {in}));
-  Section::Index mixed = b.add("linear_attention",
-                               LinearAttention{.rule = m.rule,
-                                               .batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .heads = m.heads,
-                                               .value_heads = m.value_heads,
-                                               .key_dim = m.state_rows(),
-                                               .value_dim = m.value_dim,
-                                               .chunk = m.chunk,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream(),
-                                               .state_format = shape.state},
-                               read);
+  Section::Index mixed = b.recurrence("linear_attention",
+                                      LinearAttention{.rule = m.rule,
+                                                      .heads = m.heads,
+                                                      .value_heads = m.value_heads,
+                                                      .key_dim = m.state_rows(),
+                                                      .value_dim = m.value_dim,
+                                                      .chunk = m.chunk},
+                                      read);
   if (m.normalised) mixed = divided_by_key_sums(b, m, qkv, mixed);
   return b.linear("output", output_width(m), b.d_model(), false, {normed_and_gated(b, m, mixed, in)});
 }

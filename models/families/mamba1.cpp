@@ -25,7 +25,6 @@ SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t, std::uint64_t,
 }
 
 Section::Index build(LayerBuilder& b, const Mamba1Mixer& m, const std::vector<Section::Index>& inputs) {
-  const PhaseShape& shape = b.shape();
   const Section::Index in = b.linear("in_proj", b.d_model(), size_product({2, m.inner}), false, inputs);
   const Section::Index conv = b.convolution("conv", CausalConv{.channels = m.inner, .kernel = m.conv_kernel}, {in});
   Section::Index selected = b.linear("x_proj", m.inner, selected_width(m), false, {conv});
@@ -35,15 +34,8 @@ Section::Index build(LayerBuilder& b, const Mamba1Mixer& m, const std::vector<Se
                    b.norm("b_c_norm", NormKind::rms, 2, m.state, {selected})};
   }
   const Section::Index step = b.linear("dt_proj", m.dt_rank, m.inner, false, {step_and_bc.front()});
-  const Section::Index scanned = b.add("scan",
-                                       SelectiveScan{.batch = shape.batch,
-                                                     .tokens = shape.tokens,
-                                                     .channels = m.inner,
-                                                     .state = m.state,
-                                                     .reads_state = b.continues(),
-                                                     .format = b.stream(),
-                                                     .state_format = shape.state},
-                                       {step, step_and_bc.back(), conv, in});
+  const Section::Index scanned =
+      b.recurrence("scan", SelectiveScan{.channels = m.inner, .state = m.state}, {step, step_and_bc.back(), conv, in});
   return b.linear("out_proj", m.inner, b.d_model(), false, {scanned});
 }
 

@@ -27,23 +27,17 @@ SequenceState sequence_state(const Mamba2Mixer& m, std::uint64_t, std::uint64_t,
 }
 
 Section::Index build(LayerBuilder& b, const Mamba2Mixer& m, const std::vector<Section::Index>& inputs) {
-  const PhaseShape& shape = b.shape();
   const Section::Index in = b.linear("in_proj", b.d_model(), in_width(m), false, inputs);
   const Section::Index conv =
       b.convolution("conv", CausalConv{.channels = convolved(m), .kernel = m.conv_kernel}, {in});
-  Section::Index mixed = b.add("ssd",
-                               LinearAttention{.rule = LinearRule::ssd,
-                                               .batch = shape.batch,
-                                               .tokens = shape.tokens,
-                                               .heads = m.groups,
-                                               .value_heads = m.heads,
-                                               .key_dim = m.state,
-                                               .value_dim = m.head_dim,
-                                               .chunk = m.chunk,
-                                               .reads_state = b.continues(),
-                                               .format = b.stream(),
-                                               .state_format = shape.state},
-                               {conv});
+  Section::Index mixed = b.recurrence("ssd",
+                                      LinearAttention{.rule = LinearRule::ssd,
+                                                      .heads = m.groups,
+                                                      .value_heads = m.heads,
+                                                      .key_dim = m.state,
+                                                      .value_dim = m.head_dim,
+                                                      .chunk = m.chunk},
+                                      {conv});
   if (m.norm) {
     mixed = b.add("gated_norm", Norm{NormKind::rms, b.rows(), m.inner(), false, b.stream(), true}, {mixed, in});
   } else {

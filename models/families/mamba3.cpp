@@ -41,31 +41,18 @@ Index build(LayerBuilder& b, const Mamba3Mixer& m, const std::vector<Index>& inp
   const PhaseShape& shape = b.shape();
   const Index in = b.linear("in_proj", b.d_model(), in_width(m), false, inputs);
   const Index normed = b.norm("b_c_norm", NormKind::rms, size_product({2, m.groups}), m.state, {in});
-  const Index sums = b.add("angle_sums",
-                           LinearScan{.batch = shape.batch,
-                                      .tokens = shape.tokens,
-                                      .channels = angles(m),
-                                      .constant = true,
-                                      .reads_state = b.continues(),
-                                      .format = b.stream(),
-                                      .state_format = shape.state},
-                           {in});
+  const Index sums = b.recurrence("angle_sums", LinearScan{.channels = angles(m), .constant = true}, {in});
   const Index turned = b.add(
       "rotate", Rotary{b.rows(), m.groups, m.groups, m.state, m.state, false, b.stream(), shape.kv}, {normed, sums});
   const Index weighted = b.elementwise("key_weights", ElementwiseKind::mul, keys(m), {turned, in});
-  Index mixed = b.add("ssd",
-                      LinearAttention{.rule = LinearRule::ssd,
-                                      .batch = shape.batch,
-                                      .tokens = shape.tokens,
-                                      .heads = m.groups,
-                                      .value_heads = m.heads,
-                                      .key_dim = m.state,
-                                      .value_dim = m.head_dim,
-                                      .chunk = m.chunk,
-                                      .reads_state = b.continues(),
-                                      .format = b.stream(),
-                                      .state_format = shape.state},
-                      {weighted, in});
+  Index mixed = b.recurrence("ssd",
+                             LinearAttention{.rule = LinearRule::ssd,
+                                             .heads = m.groups,
+                                             .value_heads = m.heads,
+                                             .key_dim = m.state,
+                                             .value_dim = m.head_dim,
+                                             .chunk = m.chunk},
+                             {weighted, in});
   mixed = b.elementwise("own_token", ElementwiseKind::mul, inner(m), {in, weighted});
   mixed = b.elementwise("subtract_own", ElementwiseKind::add, inner(m), {mixed});
   mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, inner(m), {in, mixed});

@@ -21,7 +21,6 @@ SequenceState sequence_state(const RgLruMixer& m, std::uint64_t, std::uint64_t, 
 }
 
 Section::Index build(LayerBuilder& b, const RgLruMixer& m, const std::vector<Section::Index>& inputs) {
-  const PhaseShape& shape = b.shape();
   const Section::Index branches = b.linear("branches", b.d_model(), size_product({2, m.width}), true, inputs);
   const Section::Index conv =
       b.convolution("conv", CausalConv{.channels = m.width, .kernel = m.conv_kernel, .silu = false}, {branches});
@@ -38,14 +37,7 @@ Section::Index build(LayerBuilder& b, const RgLruMixer& m, const std::vector<Sec
   const Section::Index decay = b.elementwise("decay", ElementwiseKind::pow, m.width, {gates});
   const Section::Index input = b.elementwise("input_gate", ElementwiseKind::sigmoid_mul, m.width, {gates, conv});
   const Section::Index scaled = b.elementwise("input_scale", ElementwiseKind::mul, m.width, {input, decay});
-  const Section::Index scanned = b.add("scan",
-                                       LinearScan{.batch = shape.batch,
-                                                  .tokens = shape.tokens,
-                                                  .channels = m.width,
-                                                  .reads_state = b.continues(),
-                                                  .format = b.stream(),
-                                                  .state_format = shape.state},
-                                       {decay, scaled});
+  const Section::Index scanned = b.recurrence("scan", LinearScan{.channels = m.width}, {decay, scaled});
   const Section::Index joined = b.elementwise("join", ElementwiseKind::gelu_mul, m.width, {branches, scanned});
   return b.linear("output", m.width, b.d_model(), true, {joined});
 }

@@ -31,20 +31,11 @@ Index low_rank(LayerBuilder& b, const std::string& name, std::uint64_t rank, boo
 
 Index recurrence(LayerBuilder& b, LinearRule rule, std::uint64_t heads, std::uint64_t head_dim,
                  const std::vector<Index>& inputs) {
-  const PhaseShape& shape = b.shape();
-  return b.add("wkv",
-               LinearAttention{.rule = rule,
-                               .batch = shape.batch,
-                               .tokens = shape.tokens,
-                               .heads = heads,
-                               .value_heads = heads,
-                               .key_dim = head_dim,
-                               .value_dim = head_dim,
-                               .chunk = 64,
-                               .reads_state = b.continues(),
-                               .format = b.stream(),
-                               .state_format = shape.state},
-               inputs);
+  return b.recurrence(
+      "wkv",
+      LinearAttention{
+          .rule = rule, .heads = heads, .value_heads = heads, .key_dim = head_dim, .value_dim = head_dim, .chunk = 64},
+      inputs);
 }
 
 void check_width(const FaultList& list, std::uint64_t heads, std::uint64_t head_dim, const ModelSpec& model) {
@@ -202,21 +193,13 @@ SequenceState sequence_state(const Rwkv4Mixer&, std::uint64_t d, std::uint64_t, 
 // keeps both in range is part of the kernel; its state is not counted among the bytes of the pass.
 Index build(LayerBuilder& b, const Rwkv4Mixer&, const std::vector<Index>& inputs) {
   const std::uint64_t d = b.d_model();
-  const PhaseShape& shape = b.shape();
   const Index mixes = token_shift(b, "token_shift", 3, inputs);
   const Index receptance = b.linear("receptance", d, d, false, {mixes});
   const Index key = b.linear("key", d, d, false, {mixes});
   const Index value = b.linear("value", d, d, false, {mixes});
   const Index weights = b.elementwise("key_exponential", ElementwiseKind::pow, d, {key});
   const Index weighted = b.elementwise("weighted_value", ElementwiseKind::mul, d, {weights, value});
-  const Index sums = b.add("wkv",
-                           LinearScan{.batch = shape.batch,
-                                      .tokens = shape.tokens,
-                                      .channels = size_product({2, d}),
-                                      .reads_state = b.continues(),
-                                      .format = b.stream(),
-                                      .state_format = shape.state},
-                           {weights, weighted});
+  const Index sums = b.recurrence("wkv", LinearScan{.channels = size_product({2, d})}, {weights, weighted});
   const Index mean = b.elementwise("quotient", ElementwiseKind::divide, d, {sums});
   const Index gated = b.elementwise("output_gate", ElementwiseKind::sigmoid_mul, d, {receptance, mean});
   return b.linear("output", d, d, false, {gated});

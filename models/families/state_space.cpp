@@ -19,17 +19,8 @@ Index diagonal_systems(LayerBuilder& b, const std::string& name, std::uint64_t c
                        bool cauchy, Index input) {
   const PhaseShape& shape = b.shape();
   if (shape.tokens == 1 && b.continues()) {
-    return b.add(name,
-                 LinearScan{.batch = shape.batch,
-                            .tokens = 1,
-                            .channels = channels,
-                            .complex_values = true,
-                            .constant = true,
-                            .states = states,
-                            .reads_state = true,
-                            .format = b.stream(),
-                            .state_format = shape.state},
-                 {input});
+    return b.recurrence(
+        name, LinearScan{.channels = channels, .complex_values = true, .constant = true, .states = states}, {input});
   }
   const Index filter = b.add(name + "_filter", StateFilter{channels, states, shape.tokens, cauchy}, {});
   return b.add(name, FftConv{shape.batch, shape.tokens, channels, shape.tokens, b.stream()}, {filter, input});
@@ -86,19 +77,10 @@ SequenceState sequence_state(const DiagonalMixer& m, std::uint64_t, std::uint64_
 }
 
 Index build(LayerBuilder& b, const DiagonalMixer& m, const std::vector<Index>& inputs) {
-  const PhaseShape& shape = b.shape();
   const std::uint64_t d = b.d_model(), parts = size_product({2, m.states});
   const Index in = b.linear("b_x", d, parts, false, inputs);
-  const Index states = b.add("scan",
-                             LinearScan{.batch = shape.batch,
-                                        .tokens = shape.tokens,
-                                        .channels = m.states,
-                                        .complex_values = true,
-                                        .constant = true,
-                                        .reads_state = b.continues(),
-                                        .format = b.stream(),
-                                        .state_format = shape.state},
-                             {in});
+  const Index states =
+      b.recurrence("scan", LinearScan{.channels = m.states, .complex_values = true, .constant = true}, {in});
   Index out = b.linear("c_h", parts, d, false, {states});
   out = b.elementwise("add_d_x", ElementwiseKind::add, d, {out});
   out = b.elementwise("gelu", ElementwiseKind::gelu, d, {out});
