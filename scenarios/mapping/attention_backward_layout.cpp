@@ -20,8 +20,6 @@ constexpr std::uint64_t kStatisticCycles = 30;  // a row's statistics from share
 
 enum TensorIndex : std::uint32_t { kQ, kK, kV, kDo, kLse, kSums, kDq, kDk, kDv };
 
-std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
-
 }  // namespace
 
 AttentionBackwardLayout::AttentionBackwardLayout(const models::Attention& op, const AttentionBackwardPlan& plan,

@@ -23,8 +23,6 @@ constexpr std::uint64_t kBlockTableCycles = 1000;        // before any data: len
 
 constexpr std::uint64_t kShareRows = 64;  // of a warpgroup of Hopper
 
-std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
-
 }  // namespace
 
 AttentionLayout::AttentionLayout(const models::Attention& op, const AttentionPlan& plan, const GpuSpec& gpu)

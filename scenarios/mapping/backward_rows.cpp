@@ -7,6 +7,7 @@
 
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
+#include "scenarios/mapping/program_parts.h"
 #include "scenarios/mapping/stream_program.h"
 #include "sim/base/checked.h"
 
@@ -197,16 +198,7 @@ std::vector<TileProgram> embedding_backward_programs(const models::Backward<mode
            GlobalStore{tile_box(learned, Var::cta0, 1), CopyPath::lsu});
   }
   program.classes = {{"token", {role}, {}}};
-  const auto rounds = static_cast<std::uint32_t>(e.tokens / distinct);
-  CtaGroup whole;
-  whole.extent = {static_cast<std::uint32_t>(distinct), rounds, 1, 1};
-  program.groups.push_back(whole);
-  if (const std::uint64_t rest = e.tokens % distinct; rest > 0) {
-    CtaGroup last;
-    last.extent[0] = static_cast<std::uint32_t>(rest);
-    last.origin[1] = rounds;
-    program.groups.push_back(last);
-  }
+  add_rounds(program, e.tokens, distinct);
   std::vector<TileProgram> programs;
   if (!op.accumulates) programs.push_back(clear_program(e.vocabulary * row));
   programs.push_back(std::move(program));

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
+#include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
 
@@ -187,8 +188,8 @@ TileProgram token_kernel(const models::CausalConv& op) {
   const auto add = [&](std::uint64_t first_block, std::uint64_t block_count, std::uint64_t channels,
                        std::uint64_t first, std::uint64_t count, std::uint64_t tokens) {
     if (block_count == 0 || count == 0) return;
-    program.classes.push_back({"chunk", {Role{"threads", kTritonWarps, body(channels, first == 0)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {block_count, count, op.batch, 1},
+    add_class(program, {"chunk", {Role{"threads", kTritonWarps, body(channels, first == 0)}}, {}},
+              {block_count, count, op.batch, 1},
               {static_cast<std::int64_t>(first_block), static_cast<std::int64_t>(first == 0 ? 0 : first - 1), 0, 0});
     program.groups.back().loops[0] = {0, static_cast<std::int64_t>(tokens)};
   };
@@ -238,8 +239,7 @@ TileProgram update_kernel(const models::CausalConv& op) {
   const std::uint64_t blocks = op.channels / channels;
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"channels", {Role{"threads", kTritonWarps, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+    add_class(program, {"channels", {Role{"threads", kTritonWarps, body(useful)}}, {}}, {count, op.batch, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   add(0, blocks, channels);
@@ -304,9 +304,8 @@ TileProgram shift_kernel(const models::CausalConv& op) {
   const auto add = [&](std::uint64_t first_block, std::uint64_t blocks, std::uint64_t channels, std::uint64_t first,
                        std::uint64_t count, std::uint64_t tokens, bool last) {
     if (blocks == 0 || count == 0) return;
-    program.classes.push_back(
-        {"tokens", {Role{"threads", kTritonWarps, body(channels, tokens, first == 0, last)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {blocks, count, op.batch, 1},
+    add_class(program, {"tokens", {Role{"threads", kTritonWarps, body(channels, tokens, first == 0, last)}}, {}},
+              {blocks, count, op.batch, 1},
               {static_cast<std::int64_t>(first_block), static_cast<std::int64_t>(first == 0 ? 0 : first - 1), 0, 0});
     program.groups.back().loops[0] = {0, static_cast<std::int64_t>(op.filters)};
   };

@@ -7,7 +7,7 @@
 
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
 
@@ -138,8 +138,7 @@ TileProgram top_k_program(const models::TopK& op) {
   const std::uint64_t whole = op.rows / per_cta, rest = op.rows % per_cta;
   const auto add = [&](const char* label, std::uint64_t first, std::uint64_t ctas, std::uint64_t rows) {
     if (ctas == 0) return;
-    program.classes.push_back({label, {Role{"warps", warps, work(rows)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {ctas, 1, 1, 1},
+    add_class(program, {label, {Role{"warps", warps, work(rows)}}, {}}, {ctas, 1, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   add("rows", 0, whole, per_cta);
@@ -166,9 +165,8 @@ std::vector<TileProgram> gather_rows_programs(const models::GatherRows& op, Kern
                                   {"output", Bytes(op.rows * row), Residency::warm, true},
                                   {"indices", Bytes(op.rows * kIndexBytes), Residency::warm, false}},
                                  std::move(ops), {sources, op.rows / sources, 1, 1});
-  if (const std::uint64_t rest = op.rows % sources; rest > 0) {
-    add_group(program, 0, {rest, 1, 1, 1}, {0, static_cast<std::int64_t>(op.rows / sources), 0, 0});
-  }
+  program.groups.clear();
+  add_rounds(program, op.rows, sources);
   programs.push_back(product_addresses());
   programs.push_back(std::move(program));
   return programs;
@@ -203,8 +201,7 @@ TileProgram combine_rows_program(const models::CombineRows& op) {
     if (count > 0) append(ops, GlobalLoad{tile_box(parts, Var::none, count)}, WaitLoads{});
     append(ops, lane_work(op.columns * (2 * count + 1), op.columns * (count + 1) / 4, 0, 0, 2 * count * op.columns),
            GlobalStore{tile_box(output, Var::none, 1), CopyPath::lsu});
-    program.classes.push_back({"sum", {Role{"threads", warps, std::move(ops)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {sums, 1, 1, 1}, {0, 0, 0, 1});
+    add_class(program, {"sum", {Role{"threads", warps, std::move(ops)}}, {}}, {sums, 1, 1, 1}, {0, 0, 0, 1});
   };
   // Where only some of the parts are there, they are spread evenly over the sums.
   const std::uint64_t fewer = present / op.rows, longer = present % op.rows;

@@ -10,7 +10,7 @@
 #include "scenarios/mapping/gemm_program.h"
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
 
@@ -223,11 +223,8 @@ void add_empty_tiles(TileProgram& program, const models::GroupedGemm& op, const 
   const auto add = [&](const char* label, std::uint64_t row_tiles, std::vector<Op> ops) {
     if (row_tiles == 0) return;
     if (row_tiles * column_tiles > UINT32_MAX) throw ConfigError("grouped_gemm: more than 2^32 CTAs");
-    program.classes.push_back({label, {Role{"warps", program.threads_per_cta / 32, std::move(ops)}}, {}});
-    CtaGroup group;
-    group.cta_class = static_cast<std::uint16_t>(program.classes.size() - 1);
-    group.extent = {static_cast<std::uint32_t>(row_tiles), static_cast<std::uint32_t>(column_tiles), 1, 1};
-    program.groups.push_back(group);
+    add_class(program, {label, {Role{"warps", program.threads_per_cta / 32, std::move(ops)}}, {}},
+              {row_tiles, column_tiles, 1, 1});
   };
   const auto indices = static_cast<std::uint32_t>(program.tensors.size() - 1);
   Box count;  // the padded rows, or the tile's expert
@@ -249,6 +246,15 @@ void add_empty_tiles(TileProgram& program, const models::GroupedGemm& op, const 
   add("beyond the end", empty, std::move(ops));
 }
 
+// The products of one run beside those of the runs before.
+void add_run(TileProgram& program, TileProgram part) {
+  if (program.classes.empty()) {
+    program = std::move(part);
+  } else {
+    append_class(program, std::move(part));
+  }
+}
+
 TileProgram grouped_program(const models::GroupedGemm& op, const std::vector<Run>& runs, const GemmPlan& plan,
                             const GpuSpec& gpu, Style style) {
   TileProgram program;
@@ -257,14 +263,7 @@ TileProgram grouped_program(const models::GroupedGemm& op, const std::vector<Run
     // Marlin's weights are packed in blocks of 16 x 64 in the order of the loads: runs of bytes across k.
     problem.weight.k_contiguous = style != Style::marlin;
     problem.group = place(op, runs, run);
-    TileProgram part = gemm_program(problem, plan, gpu).front();
-    if (program.classes.empty()) {
-      program = std::move(part);
-      continue;
-    }
-    for (CtaGroup& group : part.groups) group.cta_class = static_cast<std::uint16_t>(program.classes.size());
-    program.classes.push_back(std::move(part.classes[0]));
-    program.groups.insert(program.groups.end(), part.groups.begin(), part.groups.end());
+    add_run(program, gemm_program(problem, plan, gpu).front());
   }
   if (style != Style::cutlass) look_up_rows(program, plan, op.rows);
   if (style == Style::triton) add_empty_tiles(program, op, runs, plan);
@@ -284,14 +283,7 @@ TileProgram weight_gradient_program(const models::Backward<models::GroupedGemm>&
     group.rows = op.forward.rows;
     group.first_row = run.first_row;
     problem.group = group;
-    TileProgram part = gemm_program(problem, plan, gpu).front();
-    if (program.classes.empty()) {
-      program = std::move(part);
-      continue;
-    }
-    for (CtaGroup& cta_group : part.groups) cta_group.cta_class = static_cast<std::uint16_t>(program.classes.size());
-    program.classes.push_back(std::move(part.classes[0]));
-    program.groups.insert(program.groups.end(), part.groups.begin(), part.groups.end());
+    add_run(program, gemm_program(problem, plan, gpu).front());
   }
   return program;
 }
@@ -305,6 +297,34 @@ TileProgram zero_fill(std::uint64_t bytes) {
                   {ceil_div(bytes, kPerCta), 1, 1, 1});
 }
 
+struct Cheapest {
+  KernelSequence sequence;
+  std::size_t seen = 0;  // plans whose kernel fits an SM
+  double seconds = std::numeric_limits<double>::infinity();
+};
+
+// The plan with the smallest predicted time. Throws ConfigError when the kernel of none fits an SM.
+template <class MakeProgram>
+Cheapest cheapest(const std::vector<GemmPlan>& plans, const GpuSpec& gpu, const MappingOptions& options,
+                  const std::string& kind, const GemmProblem& problem, const MakeProgram& make) {
+  EvaluateOptions evaluate;
+  evaluate.launch = options.launch;
+  evaluate.timeline = false;
+  Cheapest best;
+  for (const GemmPlan& plan : plans) {
+    TileProgram program = make(plan);
+    if (occupancy(program, gpu.sm) == 0) continue;
+    ++best.seen;
+    const double time = evaluate_analytical(program, gpu, evaluate).time.count();
+    if (time >= kWorthWhile * best.seconds) continue;
+    best.seconds = time;
+    best.sequence.note = kind + " " + plan_name(problem, plan);
+    best.sequence.kernels = {std::move(program)};
+  }
+  if (best.sequence.kernels.empty()) throw ConfigError(gpu.name + ": no grouped GEMM kernel fits one of its SMs");
+  return best;
+}
+
 }  // namespace
 
 KernelSequence choose_grouped_weight_gradient(const models::Backward<models::GroupedGemm>& op, const GpuSpec& gpu,
@@ -312,23 +332,12 @@ KernelSequence choose_grouped_weight_gradient(const models::Backward<models::Gro
   (void)models::cost(models::Operator(op));  // sizes fit
   const std::vector<Run> runs = runs_of(op.forward);
   const GemmProblem problem = gemm_problem(op, 1, runs.front().rows, gpu);
-  EvaluateOptions evaluate;
-  evaluate.launch = options.launch;
-  evaluate.timeline = false;
-  double best = std::numeric_limits<double>::infinity();
-  KernelSequence chosen;
-  for (const GemmPlan& plan : gemm_plans(problem, gpu, GemmTileList::powers_of_two)) {
-    if (plan.split > 1) continue;
-    TileProgram program = weight_gradient_program(op, runs, plan, gpu);
-    if (occupancy(program, gpu.sm) == 0) continue;
-    const double time = evaluate_analytical(program, gpu, evaluate).time.count();
-    if (time >= kWorthWhile * best) continue;
-    best = time;
-    chosen.note = fmt::format("grouped_gemm weight gradient {} of {} experts", plan_name(problem, plan), touched(runs));
-    chosen.kernels = {std::move(program)};
-  }
-  if (chosen.kernels.empty()) throw ConfigError(gpu.name + ": no grouped GEMM kernel fits one of its SMs");
-  return chosen;
+  std::vector<GemmPlan> plans = gemm_plans(problem, gpu, GemmTileList::powers_of_two);
+  std::erase_if(plans, [](const GemmPlan& plan) { return plan.split > 1; });
+  Cheapest best = cheapest(plans, gpu, options, "grouped_gemm weight gradient", problem,
+                           [&](const GemmPlan& plan) { return weight_gradient_program(op, runs, plan, gpu); });
+  best.sequence.note += fmt::format(" of {} experts", touched(runs));
+  return best.sequence;
 }
 
 KernelSequence choose_grouped_gemm(const models::GroupedGemm& op, const GpuSpec& gpu, const MappingOptions& options) {
@@ -337,29 +346,15 @@ KernelSequence choose_grouped_gemm(const models::GroupedGemm& op, const GpuSpec&
   // Stages and arithmetic are the same for every expert.
   const GemmProblem problem = gemm_problem(op, 1, runs.front().rows, gpu);
   const Style style = style_of(problem, gpu, options.library);
-  EvaluateOptions evaluate;
-  evaluate.launch = options.launch;
-  evaluate.timeline = false;
-  double best = std::numeric_limits<double>::infinity();
-  KernelSequence chosen;
-  std::size_t seen = 0;
-  for (const GemmPlan& plan : plans(op, problem, gpu, style)) {
-    TileProgram program = grouped_program(op, runs, plan, gpu, style);
-    if (occupancy(program, gpu.sm) == 0) continue;
-    ++seen;
-    const double time = evaluate_analytical(program, gpu, evaluate).time.count();
-    if (time >= kWorthWhile * best) continue;
-    best = time;
-    chosen.note = fmt::format("grouped_gemm {} of {} experts", plan_name(problem, plan), touched(runs));
-    chosen.kernels = {std::move(program)};
-  }
+  Cheapest best = cheapest(plans(op, problem, gpu, style), gpu, options, "grouped_gemm", problem,
+                           [&](const GemmPlan& plan) { return grouped_program(op, runs, plan, gpu, style); });
   if (style == Style::marlin && !op.rows_elsewhere.empty()) {
     const std::uint64_t rows = op.rows + std::accumulate(op.rows_elsewhere.begin(), op.rows_elsewhere.end(), 0ull);
-    chosen.kernels.insert(chosen.kernels.begin(), zero_fill(storage(op.output, rows * op.n).count()));
+    best.sequence.kernels.insert(best.sequence.kernels.begin(), zero_fill(storage(op.output, rows * op.n).count()));
   }
-  if (chosen.kernels.empty()) throw ConfigError(gpu.name + ": no grouped GEMM kernel fits one of its SMs");
-  chosen.note += fmt::format(", {} plans, {:.2f} us predicted", seen, best * 1e6);
-  return chosen;
+  best.sequence.note +=
+      fmt::format(" of {} experts, {} plans, {:.2f} us predicted", touched(runs), best.seen, best.seconds * 1e6);
+  return best.sequence;
 }
 
 }  // namespace lightcone::scenarios

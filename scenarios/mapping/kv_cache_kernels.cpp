@@ -21,8 +21,6 @@ constexpr std::uint64_t kAccessBytes = 16;
 // two polynomials; conversions, selections and the test for large arguments.
 constexpr std::uint64_t kAngleFp32 = 30, kAngleInt = 30, kAngleChain = 150;
 
-std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
-
 std::uint32_t extent(std::uint64_t count) {
   if (count > UINT32_MAX) throw ConfigError("attention: more than 2^32 CTAs append to the KV cache");
   return static_cast<std::uint32_t>(count);

@@ -135,9 +135,8 @@ TileProgram recurrent_step_program(const LinearAttention& op) {
   const std::uint64_t blocks = op.value_dim / kColumns, rest = op.value_dim % kColumns;
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"columns", {Role{"warp", 1, body(useful, normalised && first == 0)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, grid.members, 1, grid.sequences},
-              {static_cast<std::int64_t>(first), 0, 0, 0});
+    add_class(program, {"columns", {Role{"warp", 1, body(useful, normalised && first == 0)}}, {}},
+              {count, grid.members, 1, grid.sequences}, {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   const std::uint64_t alone = normalised && blocks > 0 ? 1 : 0;  // blocks of a class of their own
   add(0, alone, kColumns);

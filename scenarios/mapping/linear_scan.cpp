@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
+#include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -68,8 +69,7 @@ TileProgram system_program(const models::LinearScan& op) {
   const std::uint64_t blocks = op.channels / kSystemChannels, rest = op.channels % kSystemChannels;
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"channels", {Role{"threads", kWarps, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+    add_class(program, {"channels", {Role{"threads", kWarps, body(useful)}}, {}}, {count, op.batch, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
     program.groups.back().loops[0] = {0, static_cast<std::int64_t>(op.tokens)};
   };
@@ -145,9 +145,7 @@ TileProgram linear_scan_program(const models::LinearScan& op) {
   const std::uint64_t blocks = op.channels / kChannels, rest = op.channels % kChannels;
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back(class_of(useful));
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
-              {static_cast<std::int64_t>(first), 0, 0, 0});
+    add_class(program, class_of(useful), {count, op.batch, 1, 1}, {static_cast<std::int64_t>(first), 0, 0, 0});
     program.groups.back().loops = {LoopRange{0, static_cast<std::int64_t>(turns)},
                                    LoopRange{0, static_cast<std::int64_t>(turns - 1)}};
   };

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <bit>
 
+#include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -19,8 +20,6 @@ namespace {
 constexpr std::uint64_t kComplexBytes = 8;
 constexpr std::uint64_t kPointsPerThread = 16;  // a butterfly of 16 in registers: four levels between exchanges
 constexpr std::uint64_t kStageChain = 120;      // cycles of its additions and of the exchange
-
-std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
 
 std::uint64_t levels(std::uint64_t size) { return static_cast<std::uint64_t>(std::bit_width(size) - 1); }
 
@@ -234,8 +233,7 @@ std::vector<TileProgram> state_filter_programs(const models::StateFilter& op, co
   }
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"results", {Role{"threads", kThreads / 32, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.channels, 1, 1},
+    add_class(program, {"results", {Role{"threads", kThreads / 32, body(useful)}}, {}}, {count, op.channels, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   add(0, results / kThreads, kThreads);

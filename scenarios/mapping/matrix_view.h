@@ -18,6 +18,9 @@ struct MatrixView {
   std::uint64_t first_column_byte = 0;    // of this matrix inside wider rows (one head, one of two halves)
 };
 
+// Bytes from one matrix to the next, as the terms of a view take them.
+inline std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
+
 // A tile of `rows` x `row_bytes` at (value(row_var) * rows, value(column_var) * row_bytes) of the view.
 inline hardware::Box tile_box(const MatrixView& view, hardware::Var row_var, std::uint64_t rows,
                               hardware::Var column_var = hardware::Var::none, std::uint64_t row_bytes = 0) {

@@ -7,6 +7,7 @@
 
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -19,8 +20,6 @@ constexpr std::uint64_t kLatent = 512, kPositional = 64;  // values
 constexpr std::uint64_t kThreads = 256, kWarps = kThreads / 32;
 constexpr std::uint64_t kHeadTokens = 32, kLatentTokens = 4;  // of a CTA: 16 bytes per thread
 constexpr std::uint64_t kLatentCtas = kHeadTokens / kLatentTokens;
-
-std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
 
 std::uint32_t extent(std::uint64_t count) {
   if (count > UINT32_MAX) throw ConfigError("attention: more than 2^32 CTAs append to the latent cache");
@@ -77,7 +76,7 @@ class Rotation {
   }
   void add_class(const char* name, std::vector<Op> ops, std::uint64_t blocks, std::uint64_t heads) {
     CtaGroup group;
-    group.cta_class = static_cast<std::uint8_t>(program_.classes.size());
+    group.cta_class = class_index(program_.classes.size());
     group.extent = {extent(blocks), extent(heads), 1, extent(sequences_)};
     program_.groups.push_back(group);
     program_.classes.push_back({name, {Role{"threads", kWarps, std::move(ops)}}, {}});

@@ -6,8 +6,9 @@
 #include <algorithm>
 
 #include "scenarios/mapping/backward_rows.h"
+#include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
 

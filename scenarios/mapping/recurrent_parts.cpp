@@ -18,37 +18,7 @@ namespace {
 // tensor core's time.
 std::uint64_t slowed(std::uint64_t k, bool slow) { return slow ? ceil_div(k * 8, 5) : k; }
 
-TileProgram empty_program(std::string name, CtaShape shape, std::vector<Tensor> tensors) {
-  TileProgram program;
-  program.name = std::move(name);
-  program.tensors = std::move(tensors);
-  program.threads_per_cta = shape.warps * 32;
-  program.registers_per_thread = shape.registers;
-  program.shared_memory_per_cta = Bytes(shape.shared_bytes);
-  return program;
-}
-
 }  // namespace
-
-void add_group(TileProgram& program, std::uint16_t cta_class, std::array<std::uint64_t, 4> extent,
-               std::array<std::int64_t, 4> origin) {
-  if (checked_product("CTAs", {extent[0], extent[1], extent[2], extent[3]}) > UINT32_MAX) {
-    throw ConfigError(program.name + " would need more than 2^32 CTAs");
-  }
-  CtaGroup group;
-  group.cta_class = cta_class;
-  for (std::size_t i = 0; i < 4; ++i) group.extent[i] = static_cast<std::uint32_t>(extent[i]);
-  group.origin = origin;
-  program.groups.push_back(group);
-}
-
-TileProgram one_role(std::string name, CtaShape shape, std::vector<Tensor> tensors, std::vector<Op> ops,
-                     std::array<std::uint64_t, 4> extent) {
-  TileProgram program = empty_program(std::move(name), shape, std::move(tensors));
-  program.classes = {{"cta", {Role{"threads", shape.warps, std::move(ops)}}, {}}};
-  add_group(program, 0, extent);
-  return program;
-}
 
 Mma product_of(std::uint64_t m, std::uint64_t n, std::uint64_t k, std::uint64_t useful_m, std::uint64_t useful_n,
                std::uint64_t useful_k, NumberFormat format, bool slow) {
@@ -92,8 +62,7 @@ TileProgram over_chunks(std::string name, const ChunkGrid& grid, std::uint64_t b
   TileProgram program = empty_program(std::move(name), shape, std::move(tensors));
   const auto add = [&](const char* label, std::uint64_t tokens, std::uint64_t first, std::uint64_t count) {
     if (count == 0) return;
-    program.classes.push_back({label, {Role{"threads", shape.warps, body(tokens)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1),
+    add_class(program, {label, {Role{"threads", shape.warps, body(tokens)}}, {}},
               {blocks, grid.members, count, grid.sequences}, {0, 0, static_cast<std::int64_t>(first), 0});
   };
   add("chunk", grid.chunk, 0, grid.whole());
@@ -124,7 +93,7 @@ TileProgram with_first_block(const TileProgram& first, const TileProgram& others
     program.groups.push_back(group);
     program.groups.back().extent[0] = 1;
     CtaGroup rest = group;
-    rest.cta_class = static_cast<std::uint8_t>(group.cta_class + first.classes.size());
+    rest.cta_class = class_index(group.cta_class + first.classes.size());
     rest.extent[0] = group.extent[0] - 1;
     rest.origin[0] = group.origin[0] + 1;
     program.groups.push_back(rest);

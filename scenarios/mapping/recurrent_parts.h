@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pieces that the kernels of recurrences share: programs of one role, and grids over the chunks of a sequence.
+// Pieces that the kernels of recurrences share: products of a chunk, and grids over the chunks of a sequence.
 //
 // Sequences of heads are taken to lie head by head ([batch, head, tokens, dim]): which lines a kernel moves is the
 // same as in the token-major layout, and only their order in DRAM differs.
@@ -13,23 +13,9 @@
 #include "hardware/program/tile_program.h"
 #include "hardware/spec/gpu_spec.h"
 #include "scenarios/mapping/matrix_view.h"
+#include "scenarios/mapping/program_parts.h"
 
 namespace lightcone::scenarios {
-
-// What one CTA takes of an SM.
-struct CtaShape {
-  std::uint32_t warps = 4;
-  std::uint32_t registers = 64;  // per thread
-  std::uint64_t shared_bytes = 1024;
-};
-
-// A program of one role over a grid of at most four coordinates. Throws ConfigError beyond 2^32 - 1 CTAs.
-hardware::TileProgram one_role(std::string name, CtaShape shape, std::vector<hardware::Tensor> tensors,
-                               std::vector<hardware::Op> ops, std::array<std::uint64_t, 4> extent);
-
-// Adds a group of CTAs of class `cta_class` whose coordinates start at `origin`.
-void add_group(hardware::TileProgram& program, std::uint16_t cta_class, std::array<std::uint64_t, 4> extent,
-               std::array<std::int64_t, 4> origin = {});
 
 // A product of one chunk with the rows and columns that count: those of `m_tokens` (the chunk's tokens) or all m.
 hardware::Mma product_of(std::uint64_t m, std::uint64_t n, std::uint64_t k, std::uint64_t useful_m,

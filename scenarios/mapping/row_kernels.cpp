@@ -7,6 +7,7 @@
 
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -34,19 +35,10 @@ RowShape row_shape(std::uint64_t rows, std::uint64_t columns) {
   return {threads * rows_per_cta, rows_per_cta, ctas};
 }
 
-TileProgram one_role_program(std::string name, const RowShape& shape, std::vector<Tensor> tensors,
-                             std::vector<Op> ops) {
-  TileProgram program;
-  program.name = std::move(name);
-  program.tensors = std::move(tensors);
-  program.threads_per_cta = static_cast<std::uint32_t>(shape.threads);
-  program.registers_per_thread = shape.threads > 512 ? 64 : 48;
-  program.shared_memory_per_cta = Bytes(1024);  // partial sums of the warps
-  program.classes = {{"rows", {Role{"threads", program.threads_per_cta / 32, std::move(ops)}}, {}}};
-  CtaGroup group;
-  group.extent[0] = static_cast<std::uint32_t>(shape.ctas);
-  program.groups = {group};
-  return program;
+TileProgram rows_program(std::string name, const RowShape& shape, std::vector<Tensor> tensors, std::vector<Op> ops) {
+  // Shared memory: partial sums of the warps.
+  const CtaShape cta{static_cast<std::uint32_t>(shape.threads / 32), shape.threads > 512 ? 64u : 48u, 1024};
+  return one_role(std::move(name), cta, std::move(tensors), std::move(ops), {shape.ctas, 1, 1, 1});
 }
 
 MatrixView row_matrix(std::uint32_t tensor, std::uint64_t rows, std::uint64_t row_bytes) {
@@ -76,11 +68,11 @@ TileProgram scalar_rms_norm(const models::Norm& op) {
          CtaBarrier{0}, LoopBegin{1}, GlobalLoad{piece(0, Var::loop1, true)}, GlobalLoad{piece(1, Var::loop1, false)},
          WaitLoads{}, work(3 * threads, 2 * threads, 0, 6 * threads, 0), GlobalStore{piece(2, Var::loop1, true)},
          LoopEnd{});
-  TileProgram program = one_role_program(fmt::format("rmsnorm_{}_scalar", name(op.format)), {threads, 1, op.rows},
-                                         {{"input", all, Residency::warm, false},
-                                          {"weights", Bytes(row_bytes), Residency::cold, false},
-                                          {"output", all, Residency::warm, true}},
-                                         std::move(ops));
+  TileProgram program = rows_program(fmt::format("rmsnorm_{}_scalar", name(op.format)), {threads, 1, op.rows},
+                                     {{"input", all, Residency::warm, false},
+                                      {"weights", Bytes(row_bytes), Residency::cold, false},
+                                      {"output", all, Residency::warm, true}},
+                                     std::move(ops));
   const auto turns = static_cast<std::int64_t>(ceil_div(op.columns, threads));
   program.groups[0].loops = {LoopRange{0, turns}, LoopRange{0, turns}};
   program.registers_per_thread = 32;
@@ -129,9 +121,9 @@ TileProgram norm_program(const models::Norm& op, KernelLibrary library) {
   if (twice) append(ops, GlobalLoad{input}, WaitLoads{});
   append(ops, work((layer ? 4 : 3) * elements, (layer ? 3 : 2) * elements, 0, elements, 0),
          GlobalStore{tile_box(row_matrix(2, op.rows, row_bytes), Var::cta0, shape.rows_per_cta), CopyPath::lsu});
-  return one_role_program(fmt::format("{}{}norm_{}{}", op.gated ? "gated_" : "", layer ? "layer" : "rms",
-                                      name(op.format), twice ? "_two_reads" : ""),
-                          shape, std::move(tensors), std::move(ops));
+  return rows_program(fmt::format("{}{}norm_{}{}", op.gated ? "gated_" : "", layer ? "layer" : "rms", name(op.format),
+                                  twice ? "_two_reads" : ""),
+                      shape, std::move(tensors), std::move(ops));
 }
 
 TileProgram softmax_program(const models::Softmax& op) {
@@ -150,9 +142,8 @@ TileProgram softmax_program(const models::Softmax& op) {
   append(ops, work(2 * elements, 2 * elements, elements + shape.rows_per_cta, 0, kReductionCycles), CtaBarrier{0},
          work(2 * elements, elements, 0, 0, 0),
          GlobalStore{tile_box(row_matrix(1, op.rows, row_bytes), Var::cta0, shape.rows_per_cta), CopyPath::lsu});
-  return one_role_program(fmt::format("softmax_{}{}", name(op.format), twice ? "_two_reads" : ""), shape,
-                          {{"input", all, Residency::warm, false}, {"output", all, Residency::warm, true}},
-                          std::move(ops));
+  return rows_program(fmt::format("softmax_{}{}", name(op.format), twice ? "_two_reads" : ""), shape,
+                      {{"input", all, Residency::warm, false}, {"output", all, Residency::warm, true}}, std::move(ops));
 }
 
 TileProgram rotary_program(const models::Rotary& op) {
@@ -202,8 +193,8 @@ TileProgram rotary_program(const models::Rotary& op) {
     lane_ops += 2 * op.kv_heads * op.head_dim;
   }
   append(ops, WaitLoads{}, work(lane_ops, 3 * all_heads * op.rotary_dim, 0, values, 0), std::move(stores));
-  return one_role_program(fmt::format("{}_{}", op.rotary_dim == 0 ? "kv_append" : "rotary", name(op.activation)), shape,
-                          std::move(tensors), std::move(ops));
+  return rows_program(fmt::format("{}_{}", op.rotary_dim == 0 ? "kv_append" : "rotary", name(op.activation)), shape,
+                      std::move(tensors), std::move(ops));
 }
 
 TileProgram embedding_program(const models::EmbeddingGather& op) {
@@ -241,18 +232,9 @@ TileProgram embedding_program(const models::EmbeddingGather& op) {
   append(ops, WaitLoads{}, work(op.positions ? 2 * op.columns : 0, op.positions ? op.columns : 0, 0, op.columns / 4, 0),
          GlobalStore{tile_box(output, Var::cta0, 1), CopyPath::lsu});
   TileProgram program =
-      one_role_program(fmt::format("embedding_{}", name(op.format)), shape, std::move(tensors), std::move(ops));
+      rows_program(fmt::format("embedding_{}", name(op.format)), shape, std::move(tensors), std::move(ops));
   program.groups.clear();
-  const auto rounds = static_cast<std::uint32_t>(op.tokens / distinct);
-  CtaGroup whole;
-  whole.extent = {static_cast<std::uint32_t>(distinct), rounds, 1, 1};
-  program.groups.push_back(whole);
-  if (const std::uint64_t rest = op.tokens % distinct; rest > 0) {
-    CtaGroup last;
-    last.extent[0] = static_cast<std::uint32_t>(rest);
-    last.origin[1] = rounds;
-    program.groups.push_back(last);
-  }
+  add_rounds(program, op.tokens, distinct);
   return program;
 }
 

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <bit>
 
+#include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -18,8 +19,6 @@ namespace {
 
 constexpr std::uint32_t kWarps = 4;
 constexpr std::uint64_t kSetUpInts = 20 * 32 * kWarps;
-
-std::int64_t stride(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes); }
 
 // ---- Pooling ---------------------------------------------------------------------------------------------------
 
@@ -148,8 +147,8 @@ TileProgram pool_rows_program(const models::PoolRows& op) {
     if (count == 0) return;
     const auto columns = [&](std::uint64_t first_part, std::uint64_t parts, std::uint64_t useful) {
       if (parts == 0) return;
-      program.classes.push_back({"block", {Role{"threads", kWarps, pool_block(op, rows, useful)}}, {}});
-      add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {parts, count, op.batch, 1},
+      add_class(program, {"block", {Role{"threads", kWarps, pool_block(op, rows, useful)}}, {}},
+                {parts, count, op.batch, 1},
                 {static_cast<std::int64_t>(first_part), static_cast<std::int64_t>(first), 0, 0});
       program.groups.back().loops[0] = {0, static_cast<std::int64_t>(rows / kPoolRows)};
     };
@@ -203,8 +202,7 @@ TileProgram page_scores_program(const models::PageScores& op) {
   program.shared_memory_per_cta = Bytes(1024);
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t pages) {
     if (count == 0) return;
-    program.classes.push_back({"pages", {Role{"threads", kWarps, body(pages)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, group, op.kv_heads, op.batch},
+    add_class(program, {"pages", {Role{"threads", kWarps, body(pages)}}, {}}, {count, group, op.kv_heads, op.batch},
               {static_cast<std::int64_t>(first), 0, 0, 0});
     program.groups.back().loops[0] = {0, static_cast<std::int64_t>(op.queries)};
   };

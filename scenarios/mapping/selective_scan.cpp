@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
+#include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
-#include "scenarios/mapping/recurrent_parts.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -153,8 +154,7 @@ TileProgram update_kernel(const models::SelectiveScan& op) {
   program.shared_memory_per_cta = Bytes(512);
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"channels", {Role{"threads", kWarps, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint16_t>(program.classes.size() - 1), {count, op.batch, 1, 1},
+    add_class(program, {"channels", {Role{"threads", kWarps, body(useful)}}, {}}, {count, op.batch, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
   };
   add(0, blocks, channels);

@@ -127,8 +127,7 @@ TileProgram serial_recurrence_program(const SerialRecurrence& op, const GpuSpec&
   program.shared_memory_per_cta = Bytes(values(op.batch * head) + (parts.resident ? slice_bytes(op, head, slice) : 0));
   const auto add = [&](std::uint64_t first, std::uint64_t count, std::uint64_t useful) {
     if (count == 0) return;
-    program.classes.push_back({"outputs", {Role{"threads", kWarps, body(useful)}}, {}});
-    add_group(program, static_cast<std::uint8_t>(program.classes.size() - 1), {count, op.heads, 1, 1},
+    add_class(program, {"outputs", {Role{"threads", kWarps, body(useful)}}, {}}, {count, op.heads, 1, 1},
               {static_cast<std::int64_t>(first), 0, 0, 0});
     program.groups.back().loops[0] = {0, static_cast<std::int64_t>(op.tokens)};
   };

@@ -9,6 +9,7 @@
 
 #include "scenarios/mapping/attention_program.h"
 #include "scenarios/mapping/attention_tiles.h"
+#include "scenarios/mapping/program_parts.h"
 #include "scenarios/mapping/sparse_tiles.h"
 #include "sim/base/checked.h"
 
@@ -225,7 +226,7 @@ class SparseProgram {
     }
     if (op_.keys.chosen > 0) read_list(cta.roles.front(), run);
     program_.classes.push_back(std::move(cta));
-    return static_cast<decltype(CtaGroup::cta_class)>(program_.classes.size() - 1);
+    return class_index(program_.classes.size() - 1);
   }
 
   // Scores alone: V is neither loaded nor multiplied, and softmax waits for the scores.

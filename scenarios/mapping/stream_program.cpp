@@ -6,6 +6,7 @@
 
 #include "scenarios/mapping/matrix_view.h"
 #include "scenarios/mapping/op_list.h"
+#include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
@@ -69,22 +70,18 @@ TileProgram stream_program(std::string name, const StreamShape& shape, const std
         {stream.name, Bytes(bytes_of(stream, shape.units)), stream.residency, stream.use != StreamUse::read});
   }
   const std::uint32_t warps = shape.threads / 32;
-  const auto add_class = [&](const char* label, bool whole, std::uint64_t ctas, std::uint64_t first) {
+  const auto add = [&](const char* label, bool whole, std::uint64_t ctas, std::uint64_t first) {
     Role role{"threads", warps, before};
     if (whole) append(role.ops, LoopBegin{0});
     append(role.ops, one_turn(shape, streams, work, whole));
     if (whole) append(role.ops, LoopEnd{});
     append(role.ops, at_end);
-    CtaGroup group;
-    group.cta_class = static_cast<std::uint8_t>(program.classes.size());
-    group.extent[0] = static_cast<std::uint32_t>(ctas);
-    group.origin[0] = static_cast<std::int64_t>(first);
+    CtaGroup& group =
+        add_class(program, {label, {std::move(role)}, {}}, {ctas, 1, 1, 1}, {static_cast<std::int64_t>(first)});
     if (whole) group.loops[0] = {0, static_cast<std::int64_t>(shape.turns)};
-    program.classes.push_back({label, {std::move(role)}, {}});
-    program.groups.push_back(group);
   };
-  if (grid.whole > 0) add_class("chunk", true, grid.whole, 0);
-  if (grid.rest > 0) add_class("rest", false, grid.rest, grid.whole * shape.turns);
+  if (grid.whole > 0) add("chunk", true, grid.whole, 0);
+  if (grid.rest > 0) add("rest", false, grid.rest, grid.whole * shape.turns);
   return program;
 }
 
