@@ -64,6 +64,43 @@ struct ChunkState {
                                                                        i * 64 + block.warp() * 16, v, kSlice + kPad);
     }
   }
+  // S = e^total S + (K e^(total - b))^T V, with the running sums b of the decays; K is scaled in place. Begins and ends
+  // where the whole block may read and write the tiles.
+  template <class Block>
+  LIGHTCONE_DEVICE void next(Block& block, Bf16* k, const Bf16* v, const float* sums, float total) {
+    scale_rows<kKeys>(block, k, k, [&](int row) { return expf(total - sums[row]); });
+    block.sync();
+    for_each(block, [&](float& value, int, int) { value *= expf(total); });
+    add(block, k, v);
+    block.sync();
+  }
+  // To a matrix [kKeys, values], from column `column0` on.
+  template <class Block>
+  LIGHTCONE_DEVICE void store(Block& block, float* matrix, int values, int column0) {
+    for_each(block, [&](float value, int key, int column) {
+      matrix[static_cast<std::int64_t>(key) * values + column0 + column] = value;
+    });
+  }
 };
+
+// P = Q K^T, masked and decayed: the warp's 16 rows from `m` on, which it alone reads back.
+template <int kKeys, class Block>
+LIGHTCONE_DEVICE void decayed_scores(Block& block, Bf16* p, const Bf16* q, const Bf16* k, const float* sums, int m) {
+  Rows16<kChunk> scores;
+  scores.clear();
+  multiply<Depth::along_rows, Depth::along_rows, kKeys, kChunk>(block, scores, q, kKeys + kPad, m, k, kKeys + kPad);
+  scores.for_each(block.lane(), [&](float value, int row, int column) {
+    const int i = m + row;
+    p[i * (kSlice + kPad) + column] = to_bf16(column <= i ? value * expf(sums[i] - sums[column]) : 0.0F);
+  });
+}
+
+// Rows below `valid` of the warp's 16 from `m` on, `stride` apart in `to`, which starts at the chunk's first row.
+template <class Block>
+LIGHTCONE_DEVICE void store_rows(Block& block, Rows16<kSlice>& rows, Bf16* to, std::int64_t stride, int valid, int m) {
+  rows.for_each(block.lane(), [&](float value, int row, int column) {
+    if (m + row < valid) to[(m + row) * stride + column] = to_bf16(value);
+  });
+}
 
 }  // namespace lightcone::models::cuda

@@ -147,12 +147,7 @@ struct GatedDeltaChunks {
       u.for_each(block.lane(),
                  [&](float value, int row, int column) { s.v[(m + row) * kSliceStride + column] = to_bf16(value); });
       // 5. O = e^b Q S + P V' with P = Q K^T, masked and decayed.
-      scores.clear();
-      multiply<Depth::along_rows, Depth::along_rows, kKeys, kChunk>(block, scores, s.q, kKeyStride, m, s.k, kKeyStride);
-      scores.for_each(block.lane(), [&](float value, int row, int column) {
-        const int i = m + row;
-        s.p[i * kSliceStride + column] = to_bf16(column <= i ? value * expf(s.sum[i] - s.sum[column]) : 0.0F);
-      });
+      decayed_scores<kKeys>(block, s.p, s.q, s.k, s.sum, m);
       Rows16<kSlice> o;
       o.clear();
       multiply<Depth::along_rows, Depth::across_rows, kKeys, kSlice>(block, o, s.q, kKeyStride, m, s.state,
@@ -161,20 +156,11 @@ struct GatedDeltaChunks {
       block.sync();  // V' of all warps; and nobody reads K as it was any more
       multiply<Depth::along_rows, Depth::across_rows, kChunk, kSlice>(block, o, s.p, kSliceStride, m, s.v,
                                                                       kSliceStride);
-      o.for_each(block.lane(), [&](float value, int row, int column) {
-        if (m + row >= valid) return;
-        p.o[(token + m + row) * value_stride + head * p.values + column0 + column] = to_bf16(value);
-      });
+      store_rows(block, o, p.o + token * value_stride + head * p.values + column0, value_stride, valid, m);
       // 6. S = e^total S + (K e^(total - b))^T V'.
-      scale_rows<kKeys>(block, s.k, s.k, [&](int row) { return expf(total - s.sum[row]); });
-      block.sync();
-      state.for_each(block, [&](float& value, int, int) { value *= expf(total); });
-      state.add(block, s.k, s.v);
-      block.sync();
+      state.next(block, s.k, s.v, s.sum, total);
     }
-    state.for_each(block, [&](float value, int key, int column) {
-      p.state[(static_cast<std::int64_t>(block.y()) * kKeys + key) * p.values + column0 + column] = value;
-    });
+    state.store(block, p.state + static_cast<std::int64_t>(block.y()) * kKeys * p.values, p.values, column0);
   }
 };
 

@@ -70,31 +70,16 @@ struct LinearAttentionChunks {
                                                                      kSliceStride);
       o.for_each(block.lane(), [&](float& value, int row, int) { value *= expf(s.sum[m + row]); });
       // 3. P = Q K^T, masked and decayed; a warp reads back only the rows that it wrote.
-      Rows16<kChunk> scores;
-      scores.clear();
-      multiply<Depth::along_rows, Depth::along_rows, kKeys, kChunk>(block, scores, s.q, kKeyStride, m, s.k, kKeyStride);
-      scores.for_each(block.lane(), [&](float value, int row, int column) {
-        const int i = m + row;
-        s.p[i * kSliceStride + column] = to_bf16(column <= i ? value * expf(s.sum[i] - s.sum[column]) : 0.0F);
-      });
+      decayed_scores<kKeys>(block, s.p, s.q, s.k, s.sum, m);
       block.sync();  // also: nobody reads K as it was any more
       // 4. O += P V.
       multiply<Depth::along_rows, Depth::across_rows, kChunk, kSlice>(block, o, s.p, kSliceStride, m, s.v,
                                                                       kSliceStride);
-      o.for_each(block.lane(), [&](float value, int row, int column) {
-        if (m + row >= valid) return;
-        p.o[(token + m + row) * value_stride + head * p.values + column0 + column] = to_bf16(value);
-      });
+      store_rows(block, o, p.o + token * value_stride + head * p.values + column0, value_stride, valid, m);
       // 5. S = e^total S + (K e^(total - b))^T V.
-      scale_rows<kKeys>(block, s.k, s.k, [&](int row) { return expf(total - s.sum[row]); });
-      block.sync();
-      state.for_each(block, [&](float& value, int, int) { value *= expf(total); });
-      state.add(block, s.k, s.v);
-      block.sync();
+      state.next(block, s.k, s.v, s.sum, total);
     }
-    state.for_each(block, [&](float value, int key, int column) {
-      p.state[(static_cast<std::int64_t>(block.y()) * kKeys + key) * p.values + column0 + column] = value;
-    });
+    state.store(block, p.state + static_cast<std::int64_t>(block.y()) * kKeys * p.values, p.values, column0);
   }
 };
 
