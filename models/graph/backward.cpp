@@ -23,10 +23,11 @@ struct Rules {
   void add(const std::string& suffix, Operator op) const { out.push_back({name + suffix, std::move(op)}); }
 
   void operator()(const Gemm& g) const {
+    const NumberFormat gradient = narrowed(g.activation, g.output, {g.m, g.n});
     Gemm input = g;
     input.n = g.k;
     input.k = g.n;
-    input.activation = g.output;
+    input.activation = gradient;
     input.output = g.activation;
     input.bias = false;
     input.weight_transposed = true;
@@ -35,41 +36,47 @@ struct Rules {
     weight.m = g.n;
     weight.n = g.k;
     weight.k = g.m;
-    weight.activation = g.output;
+    weight.activation = gradient;
     weight.weight = g.activation;
     weight.output = options.weight_gradient;
     weight.weights_are_static = weight.bias = false;
     weight.activation_transposed = weight.weight_transposed = true;
     weight.accumulates = options.accumulates;
     add("_wgrad", weight);
-    if (g.bias) bias(g.m, g.n, g.output);
+    if (g.bias) bias(g.m, g.n, gradient);
   }
 
-  // dA = dC B^T; dB = A^T dC.
+  // dA = dC B^T; dB = A^T dC, or of a transposed B: dB = dC^T A.
   void operator()(const BatchedGemm& g) const {
+    if (g.activation_transposed) throw ConfigError("operator " + name + " (bmm): A transposed has no backward yet");
+    const NumberFormat gradient = narrowed(g.activation, g.output, {g.batch, g.m, g.n});
     BatchedGemm left = g;
     left.n = g.k;
     left.k = g.n;
-    left.activation = g.output;
+    left.activation = gradient;
     left.output = g.activation;
-    left.weight_transposed = true;
+    left.weight_transposed = !g.weight_transposed;
     add("_dgrad", left);
     BatchedGemm right = g;
-    right.m = g.k;
+    right.m = g.weight_transposed ? g.n : g.k;
+    right.n = g.weight_transposed ? g.k : g.n;
     right.k = g.m;
-    right.weight = g.output;
+    right.activation = g.weight_transposed ? gradient : g.activation;
+    right.weight = g.weight_transposed ? g.activation : gradient;
     right.output = g.weights_are_static ? options.weight_gradient : g.weight;
     right.activation_transposed = true;
+    right.weight_transposed = false;
     right.accumulates = g.weights_are_static && options.accumulates;
     right.weights_are_static = false;
     add(g.weights_are_static ? "_wgrad" : "_dgrad_right", right);
   }
 
   void operator()(const GroupedGemm& g) const {
+    const NumberFormat gradient = narrowed(g.activation, g.output, {g.rows, g.n});
     GroupedGemm input = g;
     input.n = g.k;
     input.k = g.n;
-    input.activation = g.output;
+    input.activation = gradient;
     input.output = g.activation;
     input.bias = false;
     input.weight_transposed = true;
@@ -77,7 +84,7 @@ struct Rules {
     add("_dgrad", input);
     if (g.source_rows != 0) add("_rows_backward", Backward<GatherRows>{{g.rows, g.source_rows, g.k, g.activation}});
     add("_wgrad", Backward<GroupedGemm>{g, options.weight_gradient, options.accumulates});
-    if (g.bias) bias(g.rows, g.n, g.output);
+    if (g.bias) bias(g.rows, g.n, gradient);
   }
 
   void operator()(const Elementwise& e) const {
@@ -109,6 +116,14 @@ struct Rules {
   }
 
  private:
+  // The format of the gradient that both products read. A result wider than the operands (logits of a router) is a
+  // product in their format and a conversion; its backward converts the gradient first.
+  [[nodiscard]] NumberFormat narrowed(NumberFormat operands, NumberFormat result,
+                                      std::initializer_list<std::uint64_t> sizes) const {
+    if (info(result).bits <= info(operands).bits) return result;
+    add("_gradient_cast", Elementwise{ElementwiseKind::copy, checked_product("gradients", sizes), result, operands});
+    return operands;
+  }
   void bias(std::uint64_t rows, std::uint64_t columns, NumberFormat format) const {
     add("_bias_grad", ColumnSum{rows, columns, format, options.weight_gradient, options.accumulates});
   }

@@ -180,6 +180,30 @@ TEST_CASE("a GEMM has two gradients of its own size, transposed as they lie in m
   REQUIRE(of(experts[1]).written_bytes.count() == 2 * 4 * 24 * 16);
 }
 
+TEST_CASE("a result wider than its operands: its gradient is converted before both products") {
+  // Router logits in fp32 from bf16 products.
+  const Gemm router{.m = 300, .n = 8, .k = 40, .output = NumberFormat::fp32};
+  const std::vector<Operator> back = ops_of(backward_of(Node{"router", router}, {}));
+  REQUIRE(back.size() == 3);
+  const Elementwise& cast = std::get<Elementwise>(back[0]);
+  REQUIRE((cast.kind == ElementwiseKind::copy && cast.elements == 300 * 8));
+  REQUIRE((cast.input == NumberFormat::fp32 && cast.output == NumberFormat::bf16));
+  REQUIRE(std::get<Gemm>(back[1]).activation == NumberFormat::bf16);
+  REQUIRE(std::get<Gemm>(back[2]).activation == NumberFormat::bf16);
+}
+
+TEST_CASE("the gradients of a batched product whose B lies transposed") {
+  // C[m,n] = A[m,k] B[n,k]^T: dA[m,k] = dC[m,n] B[n,k]; dB[n,k] = dC[m,n]^T A[m,k].
+  const BatchedGemm scores{.batch = 3, .m = 5, .n = 7, .k = 11, .weight_transposed = true};
+  const std::vector<Operator> back = ops_of(backward_of(Node{"scores", scores}, {}));
+  const BatchedGemm& a = std::get<BatchedGemm>(back.at(0));
+  REQUIRE((a.m == 5 && a.n == 11 && a.k == 7 && !a.activation_transposed && !a.weight_transposed));
+  const BatchedGemm& b = std::get<BatchedGemm>(back.at(1));
+  REQUIRE((b.m == 7 && b.n == 11 && b.k == 5 && b.activation_transposed && !b.weight_transposed));
+  const BatchedGemm unread{.batch = 3, .m = 5, .n = 7, .k = 11, .activation_transposed = true};
+  REQUIRE_THROWS_AS(backward_of(Node{"unread", unread}, {}), ConfigError);
+}
+
 TEST_CASE("gradients pass through additions, rotations turn back, the loss is its own gradient") {
   REQUIRE(backward_of(Node{"add", Elementwise{ElementwiseKind::add, 8}}, {}).empty());
   REQUIRE(backward_of(Node{"loss", CrossEntropy{4, 8}}, {}).empty());
