@@ -51,7 +51,8 @@ class FlaKernels {
       kernels.push_back(diagonal_scores());
     }
     kernels.push_back(is_mlstm() ? with_first_block(states(true), states(false)) : states(false));
-    kernels.push_back(is_mlstm() ? with_first_block(outputs(true), outputs(false)) : outputs(false));
+    const bool counts_once = is_mlstm() || op_.rule == LinearRule::scalar_decay;
+    kernels.push_back(counts_once ? with_first_block(outputs(true), outputs(false)) : outputs(false));
     return kernels;
   }
 
@@ -360,12 +361,13 @@ class FlaKernels {
   }
 
   // chunk_o: Q S of the chunk's first state plus the scores times V. mlstm divides by the product of Q with the
-  // normaliser and the sum of the scores; they count in the `first` CTA of a head and chunk.
+  // normaliser and the sum of the scores. These, and the decays between two tokens where a head's decay is constant,
+  // count in the `first` CTA of a head and chunk.
   TileProgram outputs(bool first) const {
     const std::uint64_t c = op_.chunk;
     const bool own_scores = !has_vectors();
     const bool constant = op_.rule == LinearRule::scalar_decay;
-    const std::uint64_t columns = constant ? op_.value_dim : columns_per_block(op_.value_dim, 64);
+    const std::uint64_t columns = columns_per_block(op_.value_dim, 64);
     const std::uint64_t bytes = storage(op_.format, columns).count();
     const std::uint64_t score_row = 4 * c;
     std::vector<Tensor> tensors{keys("q"), keys("k"), per_value_head(is_delta() ? "new v" : "v", value_row()),
@@ -404,7 +406,7 @@ class FlaKernels {
           }
           append(ops, GlobalLoad{value_tile(2, Var::cta2, value_row(), bytes)}, MmaWait{0},
                  lane_work((own_scores ? 5 : 2) * c * c, c * c, own_scores && decays() ? c * c : 0, 60,
-                           constant ? score_flops(t) : 0),
+                           constant && first ? score_flops(t) : 0),
                  WaitLoads{}, SharedAccess{0, c * bytes + storage(op_.format, c * c).count()},
                  product(c, columns, c, t, columns, t), MmaWait{0}, lane_work(3 * c * columns, 0, 0, 30),
                  GlobalStore{value_tile(4, Var::cta2, value_row(), bytes), CopyPath::lsu});
