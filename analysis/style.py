@@ -32,6 +32,7 @@ REASONS = [
     ("wait_barrier", "waiting for barriers, latency", "#56B4E9"),
     ("launch", "launch", "#737373"),
     ("idle", "no CTA resident", "#D0D0D0"),
+    ("communication", "messages between GPUs", "#000000"),
 ]
 
 

@@ -106,6 +106,20 @@ struct Rules {
   // Logits were replaced by their gradient.
   void operator()(const CrossEntropy&) const {}
 
+  // g of Megatron-LM: a sum over the ranks hands its gradient to each of them as it is. What was gathered gets the sum
+  // of all ranks' gradients for the own part, what was scattered is gathered; messages go back where they came from.
+  void operator()(const Communication& c) const {
+    if (c.kind == CollectiveKind::all_reduce) return;
+    Communication back = c;
+    if (c.kind == CollectiveKind::all_gather) {
+      add("_again", c);  // only the own part was saved
+      back.kind = CollectiveKind::reduce_scatter;
+    }
+    if (c.kind == CollectiveKind::reduce_scatter) back.kind = CollectiveKind::all_gather;
+    if (c.kind == CollectiveKind::broadcast) throw ConfigError("operator " + name + " (broadcast) has no backward yet");
+    add("_backward", back);
+  }
+
   template <class Forward, class = std::enable_if_t<std::is_constructible_v<Operator, Backward<Forward>>>>
   void operator()(const Forward& forward) const {
     add("_backward", Backward<Forward>{forward, options.weight_gradient, options.accumulates});
@@ -189,6 +203,8 @@ struct SavedBy {
     return {false, false, Bytes(checked_product("indices", {t.rows, t.k, kIndex}))};
   }
   Saved operator()(const CombineRows&) const { return {true, false, {}}; }
+  // The part of a gathered tensor is kept and gathered again (Korthikanti et al. 2022, section 4.2.2).
+  Saved operator()(const Communication& c) const { return {c.kind == CollectiveKind::all_gather, false, {}}; }
   template <class Op>
   Saved operator()(const Op&) const {
     return {};
@@ -196,6 +212,11 @@ struct SavedBy {
 };
 
 Saved saved_by(const Operator& op) { return std::visit(SavedBy{}, op); }
+
+bool is_gathered(const Operator& op) {
+  const auto* communication = std::get_if<Communication>(&op);
+  return communication != nullptr && communication->kind == CollectiveKind::all_gather;
+}
 
 bool is_cheap(const Operator& op) {
   return std::holds_alternative<Norm>(op) || std::holds_alternative<Elementwise>(op);
@@ -238,6 +259,7 @@ class Readers {
 
 // The result is in memory when the backward needs it.
 Bytes saved_result(const Section& section, const Readers& readers, Section::Index index) {
+  if (is_gathered(section.node(index).op)) return {};
   const Bytes all = readers.result(index);
   if (saved_by(section.node(index).op).result || readers.last(index)) return all;
   std::uint64_t read = 0;
@@ -268,6 +290,7 @@ Bytes result_bytes(const Operator& op) { return std::visit(ResultBytes{}, op); }
 std::vector<Node> backward_of(const Node& node, const GradientOptions& options) {
   std::vector<Node> out;
   std::visit(Rules{node.name, options, out}, node.op);
+  if (node.input_gradient) out.push_back({node.name + "_gradient_reduce", *node.input_gradient});
   return out;
 }
 

@@ -78,6 +78,8 @@ Cost cost_of(const ColumnSum& op);
 Cost cost_of(const CrossEntropy& op);
 Cost cost_of(const AdamW& op);
 
+Cost cost_of(const Communication& op);
+
 // Keys that at least one query sees: these must be read.
 std::uint64_t visible_keys(const Attention& a);
 // Bytes of the decays and mixing strengths of linear attention.

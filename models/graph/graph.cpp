@@ -34,8 +34,9 @@ Cost cost_of(const Section& section, const Node& node) {
 
 Section::Section(std::string name, std::uint64_t repeat) : name_(std::move(name)), repeat_(repeat) {}
 
-Section::Index Section::add(std::string name, Operator op, const std::vector<Index>& inputs) {
-  const Index added = boost::add_vertex(Node{std::move(name), std::move(op)}, graph_);
+Section::Index Section::add(std::string name, Operator op, const std::vector<Index>& inputs,
+                            std::optional<Communication> input_gradient) {
+  const Index added = boost::add_vertex(Node{std::move(name), std::move(op), std::move(input_gradient)}, graph_);
   for (const Index input : inputs) {
     LIGHTCONE_ASSERT(input < added);
     boost::add_edge(input, added, graph_);

@@ -6,6 +6,7 @@
 
 #include <boost/graph/adjacency_list.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace lightcone::models {
 struct Node {
   std::string name;
   Operator op;
+  // What the gradient of the operator's input goes through before others read it: the sum over the ranks that each
+  // multiply with their columns of a matrix (f of Megatron-LM, Shoeybi et al. 2019, section 3).
+  std::optional<Communication> input_gradient = {};
 };
 
 class Section {
@@ -25,7 +29,8 @@ class Section {
   Section(std::string name, std::uint64_t repeat);
 
   // Adds an operator that needs the results of `inputs` (operators of this section, added before).
-  Index add(std::string name, Operator op, const std::vector<Index>& inputs = {});
+  Index add(std::string name, Operator op, const std::vector<Index>& inputs = {},
+            std::optional<Communication> input_gradient = {});
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] std::uint64_t repeat() const { return repeat_; }

@@ -287,7 +287,8 @@ std::string kind_name(const Operator& op) {
           [](const Backward<CombineRows>&) { return "combine_rows_backward"; },
           [](const Backward<GroupedGemm>&) { return "grouped_gemm_backward"; },
           [](const ColumnSum&) { return "column_sum"; }, [](const CrossEntropy&) { return "cross_entropy"; },
-          [](const AdamW&) { return "adamw"; }},
+          [](const AdamW&) { return "adamw"; },
+          [](const Communication& c) { return name(c.kind).data(); }},
       op);
 }
 
@@ -339,6 +340,12 @@ std::vector<OperatorKind> operator_kinds() {
       {"column_sum", "sum of the rows of a matrix (gradient of a bias)"},
       {"cross_entropy", "loss of logits and their gradient, in place"},
       {"adamw", "optimiser step of AdamW"},
+      {"all_reduce", "every rank ends with the sum of all ranks' buffers"},
+      {"reduce_scatter", "every rank ends with its part of the sum"},
+      {"all_gather", "every rank ends with the parts of all"},
+      {"all_to_all", "part j of rank i goes to rank j"},
+      {"broadcast", "from one rank to all"},
+      {"send_receive", "from each rank to the next"},
   };
 }
 

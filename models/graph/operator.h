@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "models/graph/communication.h"
 #include "models/graph/key_pattern.h"
 #include "models/graph/training_operators.h"
 #include "sim/base/number_format.h"
@@ -335,7 +336,9 @@ using Operator =
                  Backward<Attention>, Backward<Norm>, Backward<Softmax>, Backward<Elementwise>,
                  Backward<EmbeddingGather>, Backward<CausalConv>, Backward<SelectiveScan>, Backward<LinearAttention>,
                  Backward<LinearScan>, Backward<TopK>, Backward<GatherRows>, Backward<CombineRows>,
-                 Backward<GroupedGemm>, ColumnSum, CrossEntropy, AdamW>;
+                 Backward<GroupedGemm>, ColumnSum, CrossEntropy, AdamW,
+                 // between GPUs
+                 Communication>;
 
 struct Cost {
   Flops matrix_flops;         // on the tensor core

@@ -77,6 +77,10 @@ struct Mapper {
   KernelSequence operator()(const ColumnSum& op) const { return in_turn(column_sum_programs(op, gpu)); }
   KernelSequence operator()(const CrossEntropy& op) const { return single(cross_entropy_program(op)); }
   KernelSequence operator()(const AdamW& op) const { return single(adamw_program(op)); }
+  KernelSequence operator()(const Communication& op) const {
+    throw ConfigError("operator " + kind_name(op) +
+                      " is messages between GPUs, not a kernel of one: it needs a machine with a fabric");
+  }
 };
 
 }  // namespace

@@ -86,6 +86,8 @@ std::string describe(CycleReason reason) {
       return "kernel launch and CTA start-up";
     case CycleReason::idle:
       return "SMs without work (grid tail or small grid)";
+    case CycleReason::communication:
+      return "waiting for messages of other GPUs";
   }
   return "";
 }

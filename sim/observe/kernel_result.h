@@ -27,10 +27,12 @@ enum class CycleReason : std::uint8_t {
   wait_barrier,  // waiting for another role or CTA, or for a latency in the pipeline
   launch,        // kernel or CTA start-up and completion
   idle,          // no CTA resident: tail of the grid, or a grid smaller than the GPU
+  communication  // of a pass, not of a kernel: nothing to compute before messages of other GPUs have come
 };
-inline constexpr std::size_t kCycleReasonCount = 11;
+inline constexpr std::size_t kCycleReasonCount = 12;
 inline constexpr std::array<std::string_view, kCycleReasonCount> kCycleReasonNames{
-    "tensor", "sfu", "fp32", "shared", "l1", "wait_l2", "wait_hbm", "wait_store", "wait_barrier", "launch", "idle"};
+    "tensor",   "sfu",        "fp32",         "shared", "l1",   "wait_l2",
+    "wait_hbm", "wait_store", "wait_barrier", "launch", "idle", "communication"};
 
 struct WorkCounters {
   Flops mma_executed;          // padding included

@@ -178,7 +178,13 @@ TEST_CASE("every name an operator can have is listed with a meaning") {
                                   Backward<GroupedGemm>{},
                                   ColumnSum{},
                                   CrossEntropy{},
-                                  AdamW{}};
+                                  AdamW{},
+                                  Communication{},
+                                  Communication{.kind = CollectiveKind::reduce_scatter},
+                                  Communication{.kind = CollectiveKind::all_gather},
+                                  Communication{.kind = CollectiveKind::all_to_all},
+                                  Communication{.kind = CollectiveKind::broadcast},
+                                  Communication{.kind = CollectiveKind::send_receive}};
   std::set<std::string> named;
   std::set<std::size_t> kinds;
   for (const Operator& op : all) {
