@@ -287,8 +287,7 @@ std::string kind_name(const Operator& op) {
           [](const Backward<CombineRows>&) { return "combine_rows_backward"; },
           [](const Backward<GroupedGemm>&) { return "grouped_gemm_backward"; },
           [](const ColumnSum&) { return "column_sum"; }, [](const CrossEntropy&) { return "cross_entropy"; },
-          [](const AdamW&) { return "adamw"; },
-          [](const Communication& c) { return name(c.kind).data(); }},
+          [](const AdamW&) { return "adamw"; }, [](const Communication& c) { return name(c.kind).data(); }},
       op);
 }
 

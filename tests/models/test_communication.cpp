@@ -61,9 +61,8 @@ TEST_CASE("of a gathered tensor the own part is saved") {
     Section s("layer", 1);
     const Section::Index norm = s.add("norm", Norm{.rows = gathers ? 2u : 8u, .columns = 64}, {});
     const Section::Index input =
-        gathers
-            ? s.add("gather", Communication{CollectiveKind::all_gather, ParallelAxis::tensor, 4, 8 * 64}, {norm})
-            : norm;
+        gathers ? s.add("gather", Communication{CollectiveKind::all_gather, ParallelAxis::tensor, 4, 8 * 64}, {norm})
+                : norm;
     s.add("up", Gemm{.m = 8, .n = 32, .k = 64}, {input});
     return saved_bytes(s, Recomputation::none).count();
   };
