@@ -109,6 +109,7 @@ struct Mamba2Mixer {
   std::uint64_t conv_kernel = 4;
   std::uint64_t chunk = 256;
   bool norm = true;  // gated RMS norm before the output projection
+  bool norm_over_ranks = false;  // of a share whose group is on several ranks: they add up the sums of squares
   [[nodiscard]] std::uint64_t inner() const { return heads * head_dim; }
 };
 
@@ -264,6 +265,7 @@ struct DenseMlp {
 // through the shared expert. Dropless: no capacity limit (Gale et al. 2022).
 struct MoeMlp {
   std::uint64_t experts = 0, top_k = 0;
+  std::uint64_t local_experts = 0;  // of a share, on this rank; 0: all
   std::uint64_t d_ff = 0;         // of one expert
   std::uint64_t shared_d_ff = 0;  // of all shared experts together; 0: none
   bool shared_gate = false;       // the shared expert's output times a sigmoid of the token (Qwen2-MoE, Qwen3-Next)
@@ -273,6 +275,7 @@ struct MoeMlp {
   bool bias = false;         // of the experts' matrices (gpt-oss)
   std::uint64_t latent = 0;  // width at which experts work, with a projection to it and back; 0: d_model (Nemotron-3)
   ExpertLoad load = {};      // how tokens spread over the experts
+  [[nodiscard]] std::uint64_t own_experts() const { return local_experts == 0 ? experts : local_experts; }
 };
 
 // RWKV channel mixing: value(relu(key(mix))^2), where mix is the token and the one before; with `receptance` times a

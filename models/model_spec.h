@@ -30,6 +30,14 @@ struct Block {
   bool post_norms = false;  // further norms of the mixer's and the MLP's output before the addition (Gemma-2)
 };
 
+// Which part of the model a ModelSpec stands for: that of one of `tensor` x ... ranks (families/share.h), or, as in
+// every model file, the whole.
+struct Share {
+  std::uint64_t tensor = 1;        // ranks that divide heads, channels, widths and the vocabulary
+  bool sequence_parallel = false;  // between the layers' sums each tensor rank keeps a part of the tokens
+  std::uint64_t expert = 1;        // ranks that divide the experts
+};
+
 struct ModelSpec {
   std::string name;
   std::uint64_t vocabulary = 0;
@@ -44,6 +52,7 @@ struct ModelSpec {
   std::vector<std::size_t> pattern;
   std::uint64_t published_parameters = 0;  // as the source states it, rounded as there; 0: not published
   std::string source;                      // of the configuration and of the published count
+  Share share;
 };
 
 // Every contradiction within the specification; empty when it is sound.

@@ -163,7 +163,7 @@ Index build(LayerBuilder& b, const AttentionMixer& a, const std::vector<Index>& 
   if (a.output_gate) {
     result = b.elementwise("output_gate", ElementwiseKind::sigmoid_mul, output_width(a), {qkv, result});
   }
-  return b.linear("output", output_width(a), b.d_model(), a.output_bias, {result});
+  return b.row_linear("output", output_width(a), b.d_model(), a.output_bias, {result});
 }
 
 void check_choice(const AttentionMixer& a, const AllKeys&, const FaultList& list, const ModelSpec&) {

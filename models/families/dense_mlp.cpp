@@ -45,14 +45,15 @@ std::uint64_t active_matrices(const DenseMlp& m, std::uint64_t d) { return param
 Section::Index build(LayerBuilder& b, const DenseMlp& m, const std::vector<Section::Index>& inputs) {
   Section::Index up = b.linear(m.gated ? "gate_up" : "up", b.d_model(), up_width(m), m.bias, inputs);
   if (m.adapter_rank != 0) {
-    const Section::Index down = b.linear("adapter_down", b.d_model(), m.adapter_rank, false, inputs);
+    const Section::Index down = b.whole_linear("adapter_down", b.d_model(), m.adapter_rank, false, inputs);
     const Section::Index added = b.linear("adapter_up", m.adapter_rank, up_width(m), false, {down});
     up = b.elementwise("add_adapter", ElementwiseKind::add, up_width(m), {up, added});
   }
   const ElementwiseKind kind = activation_kind(m.gated, m.activation);
   const Section::Index active = b.elementwise(std::string(name(kind)), kind, m.d_ff, {up});
-  const Section::Index down = b.linear("down", m.d_ff, b.d_model(), m.bias, {active});
-  return m.own_projection ? b.linear("own_projection", b.d_model(), b.d_model(), false, {down}) : down;
+  const Section::Index down = b.row_linear("down", m.d_ff, b.d_model(), m.bias, {active});
+  // Linear: of each rank's part of the sum.
+  return m.own_projection ? b.whole_linear("own_projection", b.d_model(), b.d_model(), false, {down}) : down;
 }
 
 void check_kind(const DenseMlp& m, const FaultList& block, const ModelSpec&) {

@@ -41,7 +41,7 @@ Index build(LayerBuilder& b, const LstmMixer& m, const std::vector<Index>& input
                                      .state_format = shape.state},
                     {gates});
   if (m.cell == CellKind::slstm) out = b.norm("head_norm", NormKind::rms, m.heads, m.width / m.heads, {out});
-  return b.linear("output", m.width, b.d_model(), false, {out});
+  return b.row_linear("output", m.width, b.d_model(), false, {out});
 }
 
 void check_kind(const LstmMixer& m, const FaultList& block, const ModelSpec&) {
@@ -73,7 +73,7 @@ Index build(LayerBuilder& b, const MinGruMixer& m, const std::vector<Index>& inp
   const Index decay = b.elementwise("decay", ElementwiseKind::sigmoid, m.width, {in});
   const Index update = b.elementwise("update", ElementwiseKind::sigmoid_mul, m.width, {in});
   const Index scanned = b.recurrence("scan", LinearScan{.channels = m.width}, {decay, update});
-  return b.linear("output", m.width, b.d_model(), false, {scanned});
+  return b.row_linear("output", m.width, b.d_model(), false, {scanned});
 }
 
 void check_kind(const MinGruMixer& m, const FaultList& block, const ModelSpec&) {

@@ -73,6 +73,7 @@ Section::Index normed_and_gated(LayerBuilder& b, const LinearMixer& m, Section::
   if (m.norm != OutputNorm::none) {
     const bool whole = m.norm == OutputNorm::width;
     const std::uint64_t rows = whole ? b.rows() : size_product({b.rows(), m.value_heads});
+    if (whole) mixed = b.summed_within("norm_sum", 1, NumberFormat::fp32, mixed);
     std::vector<Section::Index> from{mixed};
     if (fused) from.push_back(gate);
     mixed = b.add(fused ? "gated_norm" : "output_norm",
@@ -162,7 +163,7 @@ Section::Index build(LayerBuilder& b, const LinearMixer& m, const std::vector<Se
                                                       .chunk = m.chunk},
                                       read);
   if (m.normalised) mixed = divided_by_key_sums(b, m, qkv, mixed);
-  return b.linear("output", output_width(m), b.d_model(), false, {normed_and_gated(b, m, mixed, in)});
+  return b.row_linear("output", output_width(m), b.d_model(), false, {normed_and_gated(b, m, mixed, in)});
 }
 
 void check_kind(const LinearMixer& m, const FaultList& block, const ModelSpec& model) {

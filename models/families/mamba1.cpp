@@ -27,16 +27,18 @@ SequenceState sequence_state(const Mamba1Mixer& m, std::uint64_t, std::uint64_t,
 Section::Index build(LayerBuilder& b, const Mamba1Mixer& m, const std::vector<Section::Index>& inputs) {
   const Section::Index in = b.linear("in_proj", b.d_model(), size_product({2, m.inner}), false, inputs);
   const Section::Index conv = b.convolution("conv", CausalConv{.channels = m.inner, .kernel = m.conv_kernel}, {in});
-  Section::Index selected = b.linear("x_proj", m.inner, selected_width(m), false, {conv});
+  Section::Index selected = b.row_linear("x_proj", m.inner, selected_width(m), false, {conv});
+  selected = b.summed_within("x_proj_sum", selected_width(m), b.stream(), selected);
   std::vector<Section::Index> step_and_bc{selected};
   if (m.inner_norms) {
     step_and_bc = {b.norm("dt_norm", NormKind::rms, 1, m.dt_rank, {selected}),
                    b.norm("b_c_norm", NormKind::rms, 2, m.state, {selected})};
   }
-  const Section::Index step = b.linear("dt_proj", m.dt_rank, m.inner, false, {step_and_bc.front()});
+  // Its gradient is part of that of x_proj_sum.
+  const Section::Index step = b.row_linear("dt_proj", m.dt_rank, m.inner, false, {step_and_bc.front()});
   const Section::Index scanned =
       b.recurrence("scan", SelectiveScan{.channels = m.inner, .state = m.state}, {step, step_and_bc.back(), conv, in});
-  return b.linear("out_proj", m.inner, b.d_model(), false, {scanned});
+  return b.row_linear("out_proj", m.inner, b.d_model(), false, {scanned});
 }
 
 void check_kind(const Mamba1Mixer& m, const FaultList& block, const ModelSpec&) {

@@ -39,11 +39,12 @@ Section::Index build(LayerBuilder& b, const Mamba2Mixer& m, const std::vector<Se
                                                       .chunk = m.chunk},
                                       {conv});
   if (m.norm) {
+    if (m.norm_over_ranks) mixed = b.summed_within("norm_sum", 1, NumberFormat::fp32, mixed);
     mixed = b.add("gated_norm", Norm{NormKind::rms, b.rows(), m.inner(), false, b.stream(), true}, {mixed, in});
   } else {
     mixed = b.elementwise("gate", ElementwiseKind::silu_mul, m.inner(), {mixed, in});
   }
-  return b.linear("out_proj", m.inner(), b.d_model(), false, {mixed});
+  return b.row_linear("out_proj", m.inner(), b.d_model(), false, {mixed});
 }
 
 void check_kind(const Mamba2Mixer& m, const FaultList& block, const ModelSpec&) {

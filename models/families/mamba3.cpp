@@ -56,7 +56,7 @@ Index build(LayerBuilder& b, const Mamba3Mixer& m, const std::vector<Index>& inp
   mixed = b.elementwise("own_token", ElementwiseKind::mul, inner(m), {in, weighted});
   mixed = b.elementwise("subtract_own", ElementwiseKind::add, inner(m), {mixed});
   mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, inner(m), {in, mixed});
-  return b.linear("out_proj", inner(m), b.d_model(), false, {mixed});
+  return b.row_linear("out_proj", inner(m), b.d_model(), false, {mixed});
 }
 
 void check_kind(const Mamba3Mixer& m, const FaultList& block, const ModelSpec&) {

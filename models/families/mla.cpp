@@ -27,7 +27,8 @@ Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section:
   // Both projections down are one GEMM, as serving engines fuse them.
   const std::uint64_t from_stream = size_sum({a.query_rank == 0 ? query_width(a) : a.query_rank, latent_width(a)});
   const Section::Index down =
-      b.linear(a.query_rank == 0 ? "q_kv_a" : "q_a_kv_a", b.d_model(), from_stream, false, inputs);
+      a.query_rank == 0 ? b.linear("q_kv_a", b.d_model(), from_stream, false, inputs)
+                        : b.whole_linear("q_a_kv_a", b.d_model(), from_stream, false, inputs);
   const Section::Index latent = b.norm("kv_a_norm", NormKind::rms, 1, a.kv_rank, {down});
   Section::Index query = down, query_latent = down;
   if (a.query_rank != 0) {
@@ -109,10 +110,10 @@ Section::Index indexed(LayerBuilder& b, const MlaMixer& a, const Projected& from
                        const std::vector<Section::Index>& inputs) {
   const PhaseShape& shape = b.shape();
   const std::uint64_t length = size_sum({shape.context, shape.tokens});
-  const Section::Index query = b.linear("index_q", a.query_rank == 0 ? b.d_model() : a.query_rank,
+  const Section::Index query = b.whole_linear("index_q", a.query_rank == 0 ? b.d_model() : a.query_rank,
                                         size_product({a.index_heads, a.index_dim}), false, {from.query_latent});
   const Section::Index key =
-      b.linear("index_k_weights", b.d_model(), size_sum({a.index_dim, a.index_heads}), false, inputs);
+      b.whole_linear("index_k_weights", b.d_model(), size_sum({a.index_dim, a.index_heads}), false, inputs);
   const Section::Index normed = b.norm("index_k_norm", NormKind::layer, 1, a.index_dim, {key});
   Section::Index stored = normed;
   if (!shape.training) {
@@ -173,7 +174,7 @@ Section::Index build(LayerBuilder& b, const MlaMixer& a, const std::vector<Secti
     const Section::Index gate = b.linear("output_gate_proj", b.d_model(), width, false, inputs);
     attended = b.elementwise("output_gate", ElementwiseKind::sigmoid_mul, width, {gate, attended});
   }
-  return b.linear("output", size_product({a.heads, a.value_dim}), b.d_model(), false, {attended});
+  return b.row_linear("output", size_product({a.heads, a.value_dim}), b.d_model(), false, {attended});
 }
 
 void check_kind(const MlaMixer& a, const FaultList& block, const ModelSpec&) {

@@ -88,15 +88,27 @@ Section embedding(const ModelSpec& model, const PhaseShape& shape) {
                                      .positions = model.position == PositionKind::learned,
                                      .format = b.stream()},
                      {});
+  rows = b.summed("embedding_sum", rows);
   if (model.embedding_norm) rows = b.stream_norm("embedding_norm", false, {rows});
   b.stream_norm("input_norm", false, {rows});
   return s;
 }
 
+// A part of a layer between two norms of the stream: from the tokens of all ranks to the sum of what the ranks add.
+template <class Kind>
+Index between_norms(LayerBuilder& b, const char* name, const Kind& kind, const std::vector<Index>& inputs) {
+  const std::string part = name;
+  return b.summed(part + "_sum", build(b, kind, b.gathered(part + "_tokens", inputs)));
+}
+// Experts may send tokens to ranks of their own.
+Index between_norms(LayerBuilder& b, const char*, const MoeMlp& moe, const std::vector<Index>& inputs) {
+  return build(b, moe, inputs);
+}
+
 Section layer(const ModelSpec& model, const PhaseShape& shape, const Block& block) {
   Section s(block.name.empty() ? "layers" : block.name, block.layers);
   LayerBuilder b(model, shape, s);
-  Index mixed = std::visit([&](const auto& mixer) { return build(b, mixer, {}); }, block.mixer);
+  Index mixed = std::visit([&](const auto& mixer) { return between_norms(b, "mixer", mixer, {}); }, block.mixer);
   if (block.post_norms) mixed = b.stream_norm("mixer_post_norm", false, {mixed});
   if (!has_mlp(block)) {
     b.stream_norm("next_norm", true, {mixed});
@@ -107,7 +119,7 @@ Section layer(const ModelSpec& model, const PhaseShape& shape, const Block& bloc
     if constexpr (std::is_same_v<std::decay_t<decltype(mlp)>, NoMlp>) {
       return normed;
     } else {
-      return build(b, mlp, {normed});
+      return between_norms(b, "mlp", mlp, {normed});
     }
   };
   Index fed = std::visit(add_mlp, block.mlp);
@@ -116,16 +128,53 @@ Section layer(const ModelSpec& model, const PhaseShape& shape, const Block& bloc
   return s;
 }
 
+// The tokens that the head sees, where the ranks keep parts of the stream: the last ones of the prompts lie on one
+// rank.
+std::vector<Index> head_input(const ModelSpec& model, const PhaseShape& shape, std::uint64_t rows, Section& s,
+                              NumberFormat format) {
+  if (!model.share.sequence_parallel) return {};
+  const CollectiveKind kind =
+      shape.training || shape.tokens == 1 ? CollectiveKind::all_gather : CollectiveKind::broadcast;
+  return {s.add("head_tokens", Communication{kind, ParallelAxis::tensor, model.share.tensor,
+                                             size_product({rows, model.d_model}), format})};
+}
+
+// The loss of logits whose vocabulary is divided: the ranks agree on the maximum, the sum of the exponentials and the
+// label's logit of every token (Shoeybi et al. 2019, section 3).
+std::vector<Index> loss_statistics(const ModelSpec& model, std::uint64_t rows, Section& s, Index logits) {
+  if (model.share.tensor == 1) return {logits};
+  std::vector<Index> out{logits};
+  for (const char* name : {"loss_maximum", "loss_label", "loss_sum"}) {
+    out = {s.add(name, Communication{CollectiveKind::all_reduce, ParallelAxis::tensor, model.share.tensor, rows,
+                                     NumberFormat::fp32},
+                 out)};
+  }
+  return {logits, out.front()};
+}
+
 Section head(const ModelSpec& model, const PhaseShape& shape) {
   Section s("head", 1);
   const LayerBuilder b(model, shape, s);
-  const Index logits = s.add("lm_head", Gemm{.m = shape.training ? b.rows() : shape.batch,
-                                             .n = model.vocabulary,
-                                             .k = model.d_model,
-                                             .activation = b.stream(),
-                                             .weight = b.stream(),
-                                             .output = b.stream()});
-  if (shape.training) s.add("loss", CrossEntropy{b.rows(), model.vocabulary, b.stream()}, {logits});
+  const std::uint64_t rows = shape.training ? b.rows() : shape.batch, ranks = model.share.tensor;
+  const auto among_ranks = [&](CollectiveKind kind, std::uint64_t columns) {
+    return Communication{kind, ParallelAxis::tensor, ranks, size_product({rows, columns}), b.stream()};
+  };
+  std::optional<Communication> gradient;
+  if (shape.training && ranks > 1 && !model.share.sequence_parallel)
+    gradient = among_ranks(CollectiveKind::all_reduce, model.d_model);
+  const Index logits = s.add("lm_head",
+                             Gemm{.m = rows,
+                                  .n = model.vocabulary,
+                                  .k = model.d_model,
+                                  .activation = b.stream(),
+                                  .weight = b.stream(),
+                                  .output = b.stream()},
+                             head_input(model, shape, rows, s, b.stream()), gradient);
+  if (shape.training) {
+    s.add("loss", CrossEntropy{rows, model.vocabulary, b.stream()}, loss_statistics(model, rows, s, logits));
+  } else if (ranks > 1) {
+    s.add("logits", among_ranks(CollectiveKind::all_gather, size_product({ranks, model.vocabulary})), {logits});
+  }
   return s;
 }
 

@@ -39,7 +39,7 @@ Section::Index build(LayerBuilder& b, const RgLruMixer& m, const std::vector<Sec
   const Section::Index scaled = b.elementwise("input_scale", ElementwiseKind::mul, m.width, {input, decay});
   const Section::Index scanned = b.recurrence("scan", LinearScan{.channels = m.width}, {decay, scaled});
   const Section::Index joined = b.elementwise("join", ElementwiseKind::gelu_mul, m.width, {branches, scanned});
-  return b.linear("output", m.width, b.d_model(), true, {joined});
+  return b.row_linear("output", m.width, b.d_model(), true, {joined});
 }
 
 void check_kind(const RgLruMixer& m, const FaultList& block, const ModelSpec&) {

@@ -22,11 +22,12 @@ Index token_shift(LayerBuilder& b, const std::string& name, std::uint64_t filter
       inputs);
 }
 
-// d -> rank -> n with tanh between, or none.
-Index low_rank(LayerBuilder& b, const std::string& name, std::uint64_t rank, bool tanh, Index input) {
-  Index down = b.linear(name + "_down", b.d_model(), rank, false, {input});
+// d -> rank -> width with tanh between, or none.
+Index low_rank(LayerBuilder& b, const std::string& name, std::uint64_t rank, std::uint64_t width, bool tanh,
+               Index input) {
+  Index down = b.whole_linear(name + "_down", b.d_model(), rank, false, {input});
   if (tanh) down = b.elementwise(name + "_tanh", ElementwiseKind::tanh, rank, {down});
-  return b.linear(name + "_up", rank, b.d_model(), false, {down});
+  return b.linear(name + "_up", rank, width, false, {down});
 }
 
 Index recurrence(LayerBuilder& b, LinearRule rule, std::uint64_t heads, std::uint64_t head_dim,
@@ -41,7 +42,7 @@ Index recurrence(LayerBuilder& b, LinearRule rule, std::uint64_t heads, std::uin
 void check_width(const FaultList& list, std::uint64_t heads, std::uint64_t head_dim, const ModelSpec& model) {
   list.require("heads", heads);
   list.require("head_dim", head_dim);
-  if (size_product({heads, head_dim}) != model.d_model)
+  if (size_product({heads, head_dim, model.share.tensor}) != model.d_model)
     list.add("heads", fmt::format("{} heads of {} are not as wide as d_model {}", heads, head_dim, model.d_model));
 }
 
@@ -53,8 +54,9 @@ void check_width(const FaultList& list, std::uint64_t heads, std::uint64_t head_
 // of the key, of its rate and of the bonus, the norm of the heads.
 ParameterParts parameters(const Rwkv7Mixer& m, std::uint64_t d) {
   const std::uint64_t ranks = size_sum({m.decay_rank, m.rate_rank, m.value_rank, m.gate_rank});
-  const std::uint64_t vectors = 6 + (m.value_rank == 0 ? 2 : 3) + 3 + 2;
-  return {size_sum({size_product({4, d, d}), size_product({2, d, ranks})}), size_product({vectors, d})};
+  const std::uint64_t width = m.width(), vectors = (m.value_rank == 0 ? 2 : 3) + 3 + 2;
+  return {size_sum({size_product({4, d, width}), size_product({ranks, size_sum({d, width})})}),
+          size_sum({size_product({6, d}), size_product({vectors, width})})};
 }
 
 SequenceState sequence_state(const Rwkv7Mixer& m, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
@@ -62,26 +64,26 @@ SequenceState sequence_state(const Rwkv7Mixer& m, std::uint64_t d, std::uint64_t
 }
 
 Index build(LayerBuilder& b, const Rwkv7Mixer& m, const std::vector<Index>& inputs) {
-  const std::uint64_t d = b.d_model();
+  const std::uint64_t d = b.d_model(), width = m.width();
   const Index mixes = token_shift(b, "token_shift", 6, inputs);
-  const Index receptance = b.linear("receptance", d, d, false, {mixes});
-  Index key = b.linear("key", d, d, false, {mixes});
-  Index value = b.linear("value", d, d, false, {mixes});
-  const Index decay = low_rank(b, "decay", m.decay_rank, true, mixes);
-  const Index rate = low_rank(b, "rate", m.rate_rank, false, mixes);
-  const Index gate = low_rank(b, "gate", m.gate_rank, true, mixes);
+  const Index receptance = b.linear("receptance", d, width, false, {mixes});
+  Index key = b.linear("key", d, width, false, {mixes});
+  Index value = b.linear("value", d, width, false, {mixes});
+  const Index decay = low_rank(b, "decay", m.decay_rank, width, true, mixes);
+  const Index rate = low_rank(b, "rate", m.rate_rank, width, false, mixes);
+  const Index gate = low_rank(b, "gate", m.gate_rank, width, true, mixes);
   if (m.value_rank != 0) {
-    const Index share = low_rank(b, "value_mix", m.value_rank, false, mixes);
-    value = b.elementwise("value_mix", ElementwiseKind::sigmoid_mul, d, {value, share});
+    const Index share = low_rank(b, "value_mix", m.value_rank, width, false, mixes);
+    value = b.elementwise("value_mix", ElementwiseKind::sigmoid_mul, width, {value, share});
   }
   const Index removed = b.norm("removal_key_norm", NormKind::rms, m.heads, m.head_dim, {key});
-  key = b.elementwise("key_rate", ElementwiseKind::mul, d, {key, rate});
+  key = b.elementwise("key_rate", ElementwiseKind::mul, width, {key, rate});
   Index mixed = recurrence(b, LinearRule::dplr, m.heads, m.head_dim, {receptance, key, value, decay, removed});
   mixed = b.norm("head_norm", NormKind::layer, m.heads, m.head_dim, {mixed});
-  const Index bonus = b.elementwise("bonus", ElementwiseKind::mul, d, {receptance, key});
-  mixed = b.elementwise("add_bonus", ElementwiseKind::add, d, {mixed, bonus});
-  mixed = b.elementwise("output_gate", ElementwiseKind::mul, d, {mixed, gate});
-  return b.linear("output", d, d, false, {mixed});
+  const Index bonus = b.elementwise("bonus", ElementwiseKind::mul, width, {receptance, key});
+  mixed = b.elementwise("add_bonus", ElementwiseKind::add, width, {mixed, bonus});
+  mixed = b.elementwise("output_gate", ElementwiseKind::mul, width, {mixed, gate});
+  return b.row_linear("output", width, d, false, {mixed});
 }
 
 void check_kind(const Rwkv7Mixer& m, const FaultList& block, const ModelSpec& model) {
@@ -102,8 +104,9 @@ std::string words(const Rwkv7Mixer& m) {
 // Receptance, key, value, gate, output; five low-rank mixes and the decay's. Vectors: six mixes, decay, bonus, the
 // norm.
 ParameterParts parameters(const Rwkv6Mixer& m, std::uint64_t d) {
-  const std::uint64_t ranks = size_sum({size_product({5, m.mix_rank}), m.decay_rank});
-  return {size_sum({size_product({5, d, d}), size_product({2, d, ranks})}), size_product({6 + 2 + 2, d})};
+  const std::uint64_t width = m.width(), mixes = size_product({10, m.mix_rank, d});
+  return {size_sum({size_product({5, d, width}), mixes, size_product({m.decay_rank, size_sum({d, width})})}),
+          size_sum({size_product({6, d}), size_product({2 + 2, width})})};
 }
 
 SequenceState sequence_state(const Rwkv6Mixer& m, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
@@ -111,9 +114,9 @@ SequenceState sequence_state(const Rwkv6Mixer& m, std::uint64_t d, std::uint64_t
 }
 
 Index build(LayerBuilder& b, const Rwkv6Mixer& m, const std::vector<Index>& inputs) {
-  const std::uint64_t d = b.d_model(), five = size_product({5, d});
+  const std::uint64_t d = b.d_model(), width = m.width(), five = size_product({5, d});
   const Index shifted = token_shift(b, "token_shift", 1, inputs);
-  Index mixes = b.linear("mix_down", d, size_product({5, m.mix_rank}), false, {shifted});
+  Index mixes = b.whole_linear("mix_down", d, size_product({5, m.mix_rank}), false, {shifted});
   mixes = b.elementwise("mix_tanh", ElementwiseKind::tanh, size_product({5, m.mix_rank}), {mixes});
   mixes = b.add("mix_up",
                 BatchedGemm{.batch = 5,
@@ -126,15 +129,15 @@ Index build(LayerBuilder& b, const Rwkv6Mixer& m, const std::vector<Index>& inpu
                             .weights_are_static = true},
                 {mixes});
   mixes = b.elementwise("mix", ElementwiseKind::mul, five, {mixes, shifted});
-  const Index receptance = b.linear("receptance", d, d, false, {mixes});
-  const Index key = b.linear("key", d, d, false, {mixes});
-  const Index value = b.linear("value", d, d, false, {mixes});
-  const Index gate = b.linear("gate", d, d, false, {mixes});
-  const Index decay = low_rank(b, "decay", m.decay_rank, true, mixes);
+  const Index receptance = b.linear("receptance", d, width, false, {mixes});
+  const Index key = b.linear("key", d, width, false, {mixes});
+  const Index value = b.linear("value", d, width, false, {mixes});
+  const Index gate = b.linear("gate", d, width, false, {mixes});
+  const Index decay = low_rank(b, "decay", m.decay_rank, width, true, mixes);
   Index mixed = recurrence(b, LinearRule::vector_decay, m.heads, m.head_dim, {receptance, key, value, decay});
   mixed = b.norm("head_norm", NormKind::layer, m.heads, m.head_dim, {mixed});
-  mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, d, {gate, mixed});
-  return b.linear("output", d, d, false, {mixed});
+  mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, width, {gate, mixed});
+  return b.row_linear("output", width, d, false, {mixed});
 }
 
 void check_kind(const Rwkv6Mixer& m, const FaultList& block, const ModelSpec& model) {
@@ -149,8 +152,8 @@ std::string words(const Rwkv6Mixer& m) { return fmt::format("RWKV-6, {} heads of
 // ---- RWKV-5 --------------------------------------------------------------------------------------------------
 
 // Receptance, key, value, gate, output. Vectors: four mixes, decay, bonus, the norm.
-ParameterParts parameters(const Rwkv5Mixer&, std::uint64_t d) {
-  return {size_product({5, d, d}), size_product({4 + 2 + 2, d})};
+ParameterParts parameters(const Rwkv5Mixer& m, std::uint64_t d) {
+  return {size_product({5, d, m.width()}), size_sum({size_product({4, d}), size_product({2 + 2, m.width()})})};
 }
 
 SequenceState sequence_state(const Rwkv5Mixer& m, std::uint64_t d, std::uint64_t, const PhaseShape& shape) {
@@ -159,16 +162,16 @@ SequenceState sequence_state(const Rwkv5Mixer& m, std::uint64_t d, std::uint64_t
 
 // A decay per channel that does not depend on the input costs what one per head does.
 Index build(LayerBuilder& b, const Rwkv5Mixer& m, const std::vector<Index>& inputs) {
-  const std::uint64_t d = b.d_model();
+  const std::uint64_t d = b.d_model(), width = m.width();
   const Index mixes = token_shift(b, "token_shift", 4, inputs);
-  const Index receptance = b.linear("receptance", d, d, false, {mixes});
-  const Index key = b.linear("key", d, d, false, {mixes});
-  const Index value = b.linear("value", d, d, false, {mixes});
-  const Index gate = b.linear("gate", d, d, false, {mixes});
+  const Index receptance = b.linear("receptance", d, width, false, {mixes});
+  const Index key = b.linear("key", d, width, false, {mixes});
+  const Index value = b.linear("value", d, width, false, {mixes});
+  const Index gate = b.linear("gate", d, width, false, {mixes});
   Index mixed = recurrence(b, LinearRule::scalar_decay, m.heads, m.head_dim, {receptance, key, value});
   mixed = b.norm("head_norm", NormKind::layer, m.heads, m.head_dim, {mixed});
-  mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, d, {gate, mixed});
-  return b.linear("output", d, d, false, {mixed});
+  mixed = b.elementwise("output_gate", ElementwiseKind::silu_mul, width, {gate, mixed});
+  return b.row_linear("output", width, d, false, {mixed});
 }
 
 void check_kind(const Rwkv5Mixer& m, const FaultList& block, const ModelSpec& model) {
@@ -225,9 +228,9 @@ Index build(LayerBuilder& b, const ChannelMix& m, const std::vector<Index>& inpu
   const Index mixes = token_shift(b, "channel_shift", m.receptance ? 2 : 1, inputs);
   const Index up = b.linear("channel_key", d, m.d_ff, false, {mixes});
   const Index active = b.elementwise("relu_squared", ElementwiseKind::relu_squared, m.d_ff, {up});
-  const Index down = b.linear("channel_value", m.d_ff, d, false, {active});
+  const Index down = b.row_linear("channel_value", m.d_ff, d, false, {active});
   if (!m.receptance) return down;
-  const Index receptance = b.linear("channel_receptance", d, d, false, {mixes});
+  const Index receptance = b.whole_linear("channel_receptance", d, d, false, {mixes});
   return b.elementwise("channel_gate", ElementwiseKind::sigmoid_mul, d, {receptance, down});
 }
 

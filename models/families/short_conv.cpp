@@ -23,7 +23,7 @@ Section::Index build(LayerBuilder& b, const ShortConvMixer& m, const std::vector
   const Section::Index conv = b.convolution(
       "conv", CausalConv{.channels = m.width, .kernel = m.conv_kernel, .bias = false, .silu = false}, {gated});
   const Section::Index out = b.elementwise("output_gate", ElementwiseKind::mul, m.width, {in, conv});
-  return b.linear("output", m.width, b.d_model(), false, {out});
+  return b.row_linear("output", m.width, b.d_model(), false, {out});
 }
 
 void check_kind(const ShortConvMixer& m, const FaultList& block, const ModelSpec&) {
