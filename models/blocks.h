@@ -108,7 +108,7 @@ struct Mamba2Mixer {
   std::uint64_t heads = 0, head_dim = 0, groups = 1, state = 0;
   std::uint64_t conv_kernel = 4;
   std::uint64_t chunk = 256;
-  bool norm = true;  // gated RMS norm before the output projection
+  bool norm = true;              // gated RMS norm before the output projection
   bool norm_over_ranks = false;  // of a share whose group is on several ranks: they add up the sums of squares
   [[nodiscard]] std::uint64_t inner() const { return heads * head_dim; }
 };
@@ -266,10 +266,10 @@ struct DenseMlp {
 struct MoeMlp {
   std::uint64_t experts = 0, top_k = 0;
   std::uint64_t local_experts = 0;  // of a share, on this rank; 0: all
-  std::uint64_t d_ff = 0;         // of one expert
-  std::uint64_t shared_d_ff = 0;  // of all shared experts together; 0: none
-  bool shared_gate = false;       // the shared expert's output times a sigmoid of the token (Qwen2-MoE, Qwen3-Next)
-  bool router_bias = false;       // one value per expert (DeepSeek-V3's correction, gpt-oss)
+  std::uint64_t d_ff = 0;           // of one expert
+  std::uint64_t shared_d_ff = 0;    // of all shared experts together; 0: none
+  bool shared_gate = false;         // the shared expert's output times a sigmoid of the token (Qwen2-MoE, Qwen3-Next)
+  bool router_bias = false;         // one value per expert (DeepSeek-V3's correction, gpt-oss)
   bool gated = true;
   Activation activation = Activation::silu;
   bool bias = false;         // of the experts' matrices (gpt-oss)

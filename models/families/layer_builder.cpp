@@ -60,8 +60,7 @@ std::vector<LayerBuilder::Index> LayerBuilder::gathered(const std::string& name,
 
 LayerBuilder::Index LayerBuilder::summed(const std::string& name, Index part) {
   if (share().tensor == 1) return part;
-  const CollectiveKind kind =
-      share().sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
+  const CollectiveKind kind = share().sequence_parallel ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
   return add(name, among_tensor_ranks(kind, d_model(), stream_), {part});
 }
 
@@ -102,14 +101,14 @@ LayerBuilder::Index LayerBuilder::product(const std::string& name, std::uint64_t
                   inputs)};
   }
   return add(name,
-                       Gemm{.m = rows_,
-                            .n = n,
-                            .k = k,
-                            .activation = shape_->activations,
-                            .weight = shape_->weights,
-                            .output = stream_,
-                            .bias = bias},
-                       inputs, std::move(input_gradient));
+             Gemm{.m = rows_,
+                  .n = n,
+                  .k = k,
+                  .activation = shape_->activations,
+                  .weight = shape_->weights,
+                  .output = stream_,
+                  .bias = bias},
+             inputs, std::move(input_gradient));
 }
 
 LayerBuilder::Index LayerBuilder::elementwise(const std::string& name, ElementwiseKind kind, std::uint64_t columns,

@@ -26,9 +26,8 @@ struct Projected {
 Projected project(LayerBuilder& b, const MlaMixer& a, const std::vector<Section::Index>& inputs) {
   // Both projections down are one GEMM, as serving engines fuse them.
   const std::uint64_t from_stream = size_sum({a.query_rank == 0 ? query_width(a) : a.query_rank, latent_width(a)});
-  const Section::Index down =
-      a.query_rank == 0 ? b.linear("q_kv_a", b.d_model(), from_stream, false, inputs)
-                        : b.whole_linear("q_a_kv_a", b.d_model(), from_stream, false, inputs);
+  const Section::Index down = a.query_rank == 0 ? b.linear("q_kv_a", b.d_model(), from_stream, false, inputs)
+                                                : b.whole_linear("q_a_kv_a", b.d_model(), from_stream, false, inputs);
   const Section::Index latent = b.norm("kv_a_norm", NormKind::rms, 1, a.kv_rank, {down});
   Section::Index query = down, query_latent = down;
   if (a.query_rank != 0) {
@@ -111,7 +110,7 @@ Section::Index indexed(LayerBuilder& b, const MlaMixer& a, const Projected& from
   const PhaseShape& shape = b.shape();
   const std::uint64_t length = size_sum({shape.context, shape.tokens});
   const Section::Index query = b.whole_linear("index_q", a.query_rank == 0 ? b.d_model() : a.query_rank,
-                                        size_product({a.index_heads, a.index_dim}), false, {from.query_latent});
+                                              size_product({a.index_heads, a.index_dim}), false, {from.query_latent});
   const Section::Index key =
       b.whole_linear("index_k_weights", b.d_model(), size_sum({a.index_dim, a.index_heads}), false, inputs);
   const Section::Index normed = b.norm("index_k_norm", NormKind::layer, 1, a.index_dim, {key});

@@ -145,9 +145,10 @@ std::vector<Index> loss_statistics(const ModelSpec& model, std::uint64_t rows, S
   if (model.share.tensor == 1) return {logits};
   std::vector<Index> out{logits};
   for (const char* name : {"loss_maximum", "loss_label", "loss_sum"}) {
-    out = {s.add(name, Communication{CollectiveKind::all_reduce, ParallelAxis::tensor, model.share.tensor, rows,
-                                     NumberFormat::fp32},
-                 out)};
+    out = {s.add(
+        name,
+        Communication{CollectiveKind::all_reduce, ParallelAxis::tensor, model.share.tensor, rows, NumberFormat::fp32},
+        out)};
   }
   return {logits, out.front()};
 }

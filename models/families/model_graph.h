@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model as a whole, whatever its layers are: parameters, memory, and the operators of a prefill and of a decode step,
 // fused as serving engines do on one GPU (one GEMM for Q, K and V, one for gate and up; the residual addition inside
-// the norm). Of a share (families/share.h) everything is that of one rank. Not described: gathering the last rows before
-// the LM head, sampling.
+// the norm). Of a share (families/share.h) everything is that of one rank. Not described: gathering the last rows
+// before the LM head, sampling.
 #pragma once
 
 #include <cstdint>

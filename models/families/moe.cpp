@@ -22,7 +22,7 @@ DenseMlp shared_expert(const MoeMlp& m) { return {m.gated, m.shared_d_ff, m.acti
 
 // Where the experts are divided over ranks.
 enum class Spread {
-  none,       // this rank has all of them, or a part of each
+  none,         // this rank has all of them, or a part of each
   same_tokens,  // tensor ranks with the same tokens: each multiplies the rows of its own experts
   exchanged     // ranks with tokens of their own send them to the experts' ranks and get the results back
 };
@@ -66,16 +66,17 @@ Section::Index narrowed(LayerBuilder& b, const std::string& name, std::uint64_t 
 
 ParameterParts parameters(const MoeMlp& m, std::uint64_t d) {
   const std::uint64_t shared = m.shared_d_ff == 0 ? 0 : parameters(shared_expert(m), d).matrices;
-  const std::uint64_t biases = m.bias ? size_product({m.own_experts(), size_sum({expert_up(m), expert_width(m, d)})}) : 0;
-  return {size_sum({size_product({m.own_experts(), expert_matrices(m, expert_width(m, d))}), latent_matrices(m, d), shared,
-                    size_product({d, m.experts})}),
+  const std::uint64_t biases =
+      m.bias ? size_product({m.own_experts(), size_sum({expert_up(m), expert_width(m, d)})}) : 0;
+  return {size_sum({size_product({m.own_experts(), expert_matrices(m, expert_width(m, d))}), latent_matrices(m, d),
+                    shared, size_product({d, m.experts})}),
           size_sum({biases, m.router_bias ? m.experts : 0, m.shared_gate ? d : 0})};
 }
 
 std::uint64_t active_matrices(const MoeMlp& m, std::uint64_t d) {
   const std::uint64_t shared = m.shared_d_ff == 0 ? 0 : parameters(shared_expert(m), d).matrices;
-  return size_sum({size_product({std::min(m.top_k, m.own_experts()), expert_matrices(m, expert_width(m, d))}), latent_matrices(m, d), shared,
-                   size_product({d, m.experts})});
+  return size_sum({size_product({std::min(m.top_k, m.own_experts()), expert_matrices(m, expert_width(m, d))}),
+                   latent_matrices(m, d), shared, size_product({d, m.experts})});
 }
 
 namespace {
@@ -94,11 +95,10 @@ Section::Index to_experts(LayerBuilder& b, const MoeMlp& m, Spread spread, const
   const Section::Index sorted = b.add("dispatch", GatherRows{pairs, b.rows(), width, b.stream()}, inputs);
   const Section::Index narrow = narrowed(b, "experts_up_quantize", size_product({pairs, width}), sorted);
   const NumberFormat format = b.shape().activations;
-  const Section::Index sent =
-      b.add("dispatch_exchange",
-            Communication{CollectiveKind::all_to_all, ParallelAxis::expert, b.share().expert,
-                          size_product({pairs, width}), format},
-            {narrow});
+  const Section::Index sent = b.add("dispatch_exchange",
+                                    Communication{CollectiveKind::all_to_all, ParallelAxis::expert, b.share().expert,
+                                                  size_product({pairs, width}), format},
+                                    {narrow});
   if (own.experts == 1) return sent;
   return b.add("dispatch_order", GatherRows{own.rows, own.rows, width, format}, {sent});  // of all senders by expert
 }
@@ -140,10 +140,10 @@ Section::Index routed(LayerBuilder& b, const MoeMlp& m, const std::vector<Sectio
       b.add(m.gated ? "experts_gate_up" : "experts_up", grouped(b, m, own, expert_up(m), width), {sorted});
   const ElementwiseKind kind = activation_kind(m.gated, m.activation);
   const std::uint64_t values = size_product({own.rows, m.d_ff});
-  const Section::Index active = b.add("experts_" + std::string(name(kind)),
-                                      Elementwise{kind, values, b.stream(), b.stream(), m.d_ff}, {up});
-  const Section::Index down = b.add("experts_down", grouped(b, m, own, width, m.d_ff),
-                                    {narrowed(b, "experts_down_quantize", values, active)});
+  const Section::Index active =
+      b.add("experts_" + std::string(name(kind)), Elementwise{kind, values, b.stream(), b.stream(), m.d_ff}, {up});
+  const Section::Index down =
+      b.add("experts_down", grouped(b, m, own, width, m.d_ff), {narrowed(b, "experts_down_quantize", values, active)});
   const Section::Index combined = from_experts(b, m, spread, own, width, down);
   // Linear: of each rank's part of the sum.
   return m.latent == 0 ? combined : b.whole_linear("from_latent", m.latent, d, false, {combined});

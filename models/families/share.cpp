@@ -23,8 +23,9 @@ class Divider {
     if (tensor() == 1) return;
     if (!a.spans.empty()) return refuse("a span of its own for each head: ranks would differ");
     if (std::holds_alternative<NsaKeys>(a.choice) && tensor() > a.kv_heads)  // scores are summed over them
-      fault(fmt::format("the heads of one of {} KV heads choose blocks together and must be on one rank; tensor at most {}",
-                        a.kv_heads, a.kv_heads));
+      fault(fmt::format(
+          "the heads of one of {} KV heads choose blocks together and must be on one rank; tensor at most {}",
+          a.kv_heads, a.kv_heads));
     divide(a.heads, "heads");
     divide_or_repeat(a.kv_heads, "KV heads");
     if (auto* keys = std::get_if<IndexedKeys>(&a.choice)) keys->index_heads = a.kv_heads;  // each chooses for one
@@ -77,7 +78,8 @@ class Divider {
   void operator()(MoeMlp& m) const {
     if (m.shared_d_ff != 0) divide(m.shared_d_ff, "d_ff of the shared expert");
     if (share_.expert == 1) return divide(m.d_ff, "d_ff of an expert");
-    if (m.load.kind == ExpertLoadKind::given) return fault("a given list of the experts' rows is of all ranks together");
+    if (m.load.kind == ExpertLoadKind::given)
+      return fault("a given list of the experts' rows is of all ranks together");
     if (m.experts % share_.expert != 0) {
       return fault(fmt::format("expert {} does not divide {} experts; nearest: {}", share_.expert, m.experts,
                                nearest_divisors(m.experts, share_.expert)));
@@ -98,7 +100,8 @@ class Divider {
       size /= ranks;
       return;
     }
-    fault(fmt::format("tensor {} does not divide {} {}; nearest: {}", ranks, size, what, nearest_divisors(size, ranks)));
+    fault(
+        fmt::format("tensor {} does not divide {} {}; nearest: {}", ranks, size, what, nearest_divisors(size, ranks)));
   }
   void divide(std::uint64_t& size, const char* what) const { divide_by(tensor(), size, what); }
   // Fewer than the ranks: each is on several of them.
@@ -125,9 +128,10 @@ void check_numbers(const Share& s, bool experts, std::vector<std::string>& fault
   if (more % fewer != 0)
     faults.push_back(fmt::format("expert {} and tensor {}: one must divide the other", s.expert, s.tensor));
   if (s.expert > s.tensor && !s.sequence_parallel)
-    faults.push_back(fmt::format("expert {} above tensor {} needs sequence_parallel: else every tensor rank would send "
-                                 "the same tokens",
-                                 s.expert, s.tensor));
+    faults.push_back(
+        fmt::format("expert {} above tensor {} needs sequence_parallel: else every tensor rank would send "
+                    "the same tokens",
+                    s.expert, s.tensor));
 }
 
 ModelSpec divided(const ModelSpec& model, const Share& share, std::vector<std::string>& faults) {

@@ -2,11 +2,11 @@
 // The part of a model that one rank has: heads, channels, widths, experts and rows of the vocabulary divided over the
 // ranks of tensor and expert parallelism as Megatron-LM does it (Shoeybi et al. 2019; Korthikanti et al. 2022 for
 // sequence parallelism; Megatron-Core for experts). The share is a ModelSpec with smaller sizes: its parameters, state
-// and operators are those of one rank, with Communication operators where ranks meet. All ranks have equal shares; where
-// a size does not divide (the vocabulary), the share is the largest.
+// and operators are those of one rank, with Communication operators where ranks meet. All ranks have equal shares;
+// where a size does not divide (the vocabulary), the share is the largest.
 //
-// On every rank alike: norms, biases behind sums, the stream, latents and other low-rank vectors, routers, token shifts,
-// indexers, KV heads and state-space groups that are fewer than the ranks.
+// On every rank alike: norms, biases behind sums, the stream, latents and other low-rank vectors, routers, token
+// shifts, indexers, KV heads and state-space groups that are fewer than the ranks.
 #pragma once
 
 #include <cstdint>

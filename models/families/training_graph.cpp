@@ -108,8 +108,7 @@ TrainingMemory memory_of(const ModelSpec& model, const TrainingShape& shape, con
   memory.optimiser_states = tensor_bytes("optimiser states", NumberFormat::fp32, {states, parameters});
   const std::uint64_t tokens = checked_product("tokens", {shape.batch, shape.tokens});
   const std::uint64_t divided = model.share.sequence_parallel ? model.share.tensor : 1;
-  const Bytes stream =
-      tensor_bytes("layer input", shape.weights, {(tokens + divided - 1) / divided, model.d_model});
+  const Bytes stream = tensor_bytes("layer input", shape.weights, {(tokens + divided - 1) / divided, model.d_model});
   std::uint64_t saved = 0, one_layer = 0;
   for (std::size_t s = 0; s + 1 < graph.sections.size(); ++s) {  // the head's input is the last layer's result
     const Recomputation policy = policy_of(graph, s, shape);

@@ -47,7 +47,9 @@ std::map<std::string, Traffic> traffic(const Graph& graph, const std::set<std::s
   return out;
 }
 
-std::uint64_t padded(const ModelSpec& model, std::uint64_t ranks) { return (model.vocabulary + ranks - 1) / ranks * ranks; }
+std::uint64_t padded(const ModelSpec& model, std::uint64_t ranks) {
+  return (model.vocabulary + ranks - 1) / ranks * ranks;
+}
 
 // Vocabulary as many ranks divide it, so that padding drops out of the sums.
 ModelSpec even(ModelSpec model, std::uint64_t ranks) {
@@ -96,7 +98,8 @@ TEST_CASE("zoo: over 2, 4 and 8 ranks parameters and FLOPs sum to the whole mode
       continue;
     }
     std::optional<std::int64_t> parameters, flops;
-    const PhaseShape shape = prefill(1, std::min<std::uint64_t>(512, model.max_positions == 0 ? 512 : model.max_positions));
+    const PhaseShape shape =
+        prefill(1, std::min<std::uint64_t>(512, model.max_positions == 0 ? 512 : model.max_positions));
     for (const std::uint64_t ranks : {2, 4, 8}) {
       if (!divides(model, over(ranks)) || repeats(model, ranks)) continue;
       INFO(ranks << " ranks");
@@ -123,7 +126,7 @@ TEST_CASE("what ranks have alike, by formula") {
   };
   const auto layers = [](const ModelSpec& model) { return model.blocks.at(0).layers; };
   const ModelSpec llama = load_model("llama3_1_70b");
-  REQUIRE(same(llama, 8) == (2 * 80 + 1) * 8192);  // norms
+  REQUIRE(same(llama, 8) == (2 * 80 + 1) * 8192);             // norms
   const ModelSpec deepseek = load_model("deepseek_v2_lite");  // latents, router, norms; all of 2048
   const auto& mla = std::get<MlaMixer>(deepseek.blocks.at(0).mixer);
   std::uint64_t expected = 2048;
@@ -241,11 +244,13 @@ TEST_CASE("in training the backward sums once more for every matrix divided by c
   }
   REQUIRE(sums["forward"] == 2 * 32);
   REQUIRE(sums["backward"] == 2 * 32);
-  auto loss = traffic(build_prefill(share, [] {
-    PhaseShape s = prefill(1, 128);
-    s.training = true;
-    return s;
-  }()), {"mixer_sum", "mlp_sum", "embedding_sum"});
+  auto loss = traffic(build_prefill(share,
+                                    [] {
+                                      PhaseShape s = prefill(1, 128);
+                                      s.training = true;
+                                      return s;
+                                    }()),
+                      {"mixer_sum", "mlp_sum", "embedding_sum"});
   REQUIRE(loss.size() == 1);
   REQUIRE(loss["all_reduce"].count == 3);
   REQUIRE(loss["all_reduce"].elements == 3 * 128);
@@ -271,7 +276,8 @@ TEST_CASE("a division that a model does not allow is refused with the rule and t
   };
   using Catch::Contains;
   REQUIRE_THAT(refusal("llama3_1_8b", over(3)), Contains("tensor 3 does not divide 32 heads; nearest: 2 or 4"));
-  REQUIRE_THAT(refusal("mixtral_8x7b", over(1, false, 3)), Contains("expert 3 does not divide 8 experts; nearest: 2 or 4"));
+  REQUIRE_THAT(refusal("mixtral_8x7b", over(1, false, 3)),
+               Contains("expert 3 does not divide 8 experts; nearest: 2 or 4"));
   REQUIRE_THAT(refusal("llama3_1_8b", over(1, false, 2)), Contains("the model has no experts"));
   REQUIRE_THAT(refusal("llama3_1_8b", over(1, true)), Contains("sequence_parallel needs tensor above 1"));
   REQUIRE_THAT(refusal("mixtral_8x7b", over(2, false, 8)), Contains("needs sequence_parallel"));
