@@ -10,6 +10,7 @@
 #include "sim/base/message_reader.h"
 #include "sim/base/resources.h"
 #include "sim/base/textproto_overlay.h"
+#include "workloads/plan.pb.h"
 #include "workloads/workload.pb.h"
 
 namespace lightcone::workloads {
@@ -18,6 +19,9 @@ namespace {
 static_assert(proto::Formats::NumberFormat_MAX == static_cast<int>(kNumberFormats.size()));
 static_assert(proto::Formats::fp64 - 1 == static_cast<int>(NumberFormat::fp64));
 static_assert(proto::Formats::nvfp4 - 1 == static_cast<int>(NumberFormat::nvfp4));
+
+static_assert(proto::Plan::gather - 1 == static_cast<int>(ContextScheme::gather));
+static_assert(proto::Plan::zero_bubble - 1 == static_cast<int>(PipelineSchedule::zero_bubble));
 
 void check_product(const MessageReader& from, const std::string& field, std::uint64_t batch, std::uint64_t tokens) {
   if (batch > kMostTokens / tokens)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/base/field_locations.h"
+#include "workloads/plan_spec.h"
 #include "workloads/workload_spec.h"
 
 namespace google::protobuf {
@@ -31,6 +32,10 @@ std::vector<std::string> list_workloads();
 
 // `message` is a lightcone.workloads.proto.Workload without `base`. Throws ConfigError with every fault.
 WorkloadSpec to_workload_spec(const google::protobuf::Message& message, const FieldLocations& locations);
+
+// `message` is a lightcone.workloads.proto.Plan. Throws ConfigError with every value out of its range; whether the plan
+// is legal, plan_rules.h says.
+PlanSpec to_plan_spec(const google::protobuf::Message& message, const FieldLocations& locations);
 
 // An empty Workload message, for callers that fill it by path.
 std::unique_ptr<google::protobuf::Message> new_workload_message();

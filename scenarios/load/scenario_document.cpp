@@ -18,6 +18,7 @@
 #include "sim/base/resources.h"
 #include "sim/base/textproto_overlay.h"
 #include "workloads/load.h"
+#include "workloads/plan_rules.h"
 
 namespace lightcone::scenarios {
 namespace {
@@ -85,15 +86,38 @@ void read_part(const proto::Scenario& scenario, const FieldLocations& locations,
   }
 }
 
-Plan read_plan(const MessageReader& from) {
-  Plan out;
-  if (!from.has("plan")) return out;
-  const MessageReader plan = from.child("plan");
-  out.tensor_parallel = static_cast<std::uint32_t>(plan.integer_or("tensor_parallel", 1));
-  if (out.tensor_parallel > 1)
-    plan.fault("tensor_parallel",
-               fmt::format("only 1 is modelled, got {}: several GPUs need a fabric between them", out.tensor_parallel));
+workloads::PlanSpec read_plan(const proto::Scenario& scenario, const FieldLocations& locations,
+                              std::vector<Diagnostic>& faults) {
+  if (!scenario.has_plan()) return {};
+  try {
+    return workloads::to_plan_spec(scenario.plan(), locations.below("plan"));
+  } catch (const ConfigError& error) {
+    append(faults, error);
+  }
+  return {};
+}
+
+std::string machines_with(std::uint64_t gpus) {
+  std::string out;
+  for (const std::string& name : hardware::list_machines()) {
+    if (hardware::load_machine(name).gpu_count >= gpus) out += (out.empty() ? "" : ", ") + name;
+  }
   return out;
+}
+
+// Every rule that the plan breaks, at its line.
+void check_plan(const Scenario& scenario, const FieldLocations& locations, std::vector<Diagnostic>& faults) {
+  const std::uint64_t gpus = scenario.plan.gpus(), there = scenario.machine.gpu_count;
+  if (there == 1 && gpus > 1) {
+    faults.push_back(locations.diagnostic(
+        "plan", fmt::format("is for {} GPUs, but {} is one GPU without a fabric; machines of the catalog with as many: {}",
+                            gpus, scenario.machine.name, machines_with(gpus))));
+    return;
+  }
+  for (const workloads::PlanFault& fault :
+       workloads::plan_faults(scenario.plan, scenario.model, scenario.workload, there)) {
+    faults.push_back(locations.diagnostic(join_path("plan", fault.field), fault.message));
+  }
 }
 
 // Fields in the order of the schema, one per line: equal scenarios have equal texts. Loads again as a scenario.
@@ -191,11 +215,12 @@ Scenario ScenarioDocument::resolve(const std::vector<Assignment>& assignments) c
   const MessageReader from(&scenario, locations, faults);
   out.name = from.text_or("name", std::filesystem::path(file_).stem().string());
   out.description = from.text_or("description", "");
-  out.plan = read_plan(from);
+  out.plan = read_plan(scenario, locations, faults);
   if (complete) {  // else half of every part would be reported as missing
     read_part(scenario, locations, "model", models::to_model_spec, out.model, faults);
     read_part(scenario, locations, "machine", hardware::to_machine_spec, out.machine, faults);
     read_part(scenario, locations, "workload", workloads::to_workload_spec, out.workload, faults);
+    if (faults.empty()) check_plan(out, locations, faults);
   }
   out.axes = axes(faults);
   if (!faults.empty()) throw ConfigError(std::move(faults));

@@ -10,6 +10,7 @@
 #include "models/families/training_graph.h"
 #include "models/graph/graph.h"
 #include "sim/base/checked.h"
+#include "workloads/plan_rules.h"
 
 namespace lightcone::scenarios {
 
@@ -25,18 +26,26 @@ models::PhaseShape shape_of(const workloads::WorkloadSpec& workload) {
                             workload.formats.kv};
 }
 
-models::Graph graph_of(const Scenario& scenario) {
+models::Graph graph_of(const Scenario& scenario, const models::ModelSpec& share) {
   const models::PhaseShape shape = shape_of(scenario.workload);
-  return std::holds_alternative<workloads::Prefill>(scenario.workload.phase)
-             ? models::build_prefill(scenario.model, shape)
-             : models::build_decode(scenario.model, shape);
+  return std::holds_alternative<workloads::Prefill>(scenario.workload.phase) ? models::build_prefill(share, shape)
+                                                                             : models::build_decode(share, shape);
+}
+
+// Dimensions that one pass of one rank does not have; a whole training step has them.
+void check_dimensions(const workloads::PlanSpec& plan, const workloads::WorkloadSpec& workload) {
+  if (plan.context > 1) throw ConfigError("plan.context: context parallelism is not played yet; 1");
+  if (plan.pipeline > 1) throw ConfigError("plan.pipeline: pipelines are not played yet; 1");
+  if (plan.data > 1 && std::holds_alternative<workloads::Training>(workload.phase))
+    throw ConfigError("plan.data: sums of gradients over data ranks are not played yet; 1");
 }
 
 // The residual stream, and what the largest operator reads and writes beside it. Attention reads the KV cache, which
 // has its own owner.
-Bytes activation_bytes(const Scenario& scenario, const models::Graph& graph) {
-  const std::uint64_t tokens = checked_product(
+Bytes activation_bytes(const Scenario& scenario, const models::Share& share, const models::Graph& graph) {
+  const std::uint64_t all = checked_product(
       "tokens of the pass", {workloads::batch(scenario.workload), workloads::new_tokens(scenario.workload)});
+  const std::uint64_t tokens = share.sequence_parallel ? (all + share.tensor - 1) / share.tensor : all;
   Bytes largest;
   for (const models::Section& section : graph.sections) {
     for (std::size_t i = 0; i < section.size(); ++i) {
@@ -49,35 +58,37 @@ Bytes activation_bytes(const Scenario& scenario, const models::Graph& graph) {
   return storage(NumberFormat::bf16, checked_product("residual stream", {tokens, scenario.model.d_model})) + largest;
 }
 
-std::vector<MemoryOwner> memory_of(const Scenario& scenario, const models::Graph& graph) {
+std::vector<MemoryOwner> memory_of(const Scenario& scenario, const models::ModelSpec& share,
+                                   const models::Graph& graph) {
   const workloads::WorkloadSpec& workload = scenario.workload;
-  const Bytes cache = models::kv_bytes(scenario.model, workloads::attended_tokens(workload), workload.formats.kv);
-  const Bytes state = models::state_bytes(scenario.model, NumberFormat::fp32, workload.formats.activations);
+  const Bytes cache = models::kv_bytes(share, workloads::attended_tokens(workload), workload.formats.kv);
+  const Bytes state = models::state_bytes(share, NumberFormat::fp32, workload.formats.activations);
   std::vector<MemoryOwner> owners{
-      {"weights", models::weight_bytes(scenario.model, workload.formats.weights, workload.formats.activations)},
+      {"weights", models::weight_bytes(share, workload.formats.weights, workload.formats.activations)},
       {"KV cache", Bytes(checked_product("KV cache", {cache.count(), workloads::batch(workload)}))},
-      {"activations", activation_bytes(scenario, graph)}};
+      {"activations", activation_bytes(scenario, share.share, graph)}};
   if (state.count() > 0) {
     owners.push_back({"state", Bytes(checked_product("state", {state.count(), workloads::batch(workload)}))});
   }
   return owners;
 }
 
-void add_pass(PassInput& input, const Scenario& scenario) {
-  const models::Graph graph = graph_of(scenario);
+void add_pass(PassInput& input, const Scenario& scenario, const models::ModelSpec& share) {
+  const models::Graph graph = graph_of(scenario, share);
   for (const models::Section& section : graph.sections) {
     for (models::Node& node : section.in_order()) {
       input.nodes.push_back({std::move(node.name), section.name(), section.repeat(), std::move(node.op)});
     }
   }
-  input.memory = memory_of(scenario, graph);
+  input.memory = memory_of(scenario, share, graph);
 }
 
-void add_training_step(PassInput& input, const Scenario& scenario, const workloads::Training& training) {
+void add_training_step(PassInput& input, const Scenario& scenario, const models::ModelSpec& share,
+                       const workloads::Training& training) {
   const models::TrainingShape shape{training.batch,         training.sequence_tokens,
                                     training.micro_batches, scenario.workload.formats.weights,
                                     training.gradients,     training.recomputation};
-  models::TrainingGraph graph = models::build_training(scenario.model, shape);
+  models::TrainingGraph graph = models::build_training(share, shape);
   for (models::TrainingSection& section : graph.sections) {
     for (models::TrainingNode& entry : section.nodes) {
       input.nodes.push_back({std::move(entry.node.name), section.name, section.repeat, std::move(entry.node.op),
@@ -94,6 +105,8 @@ void add_training_step(PassInput& input, const Scenario& scenario, const workloa
 }  // namespace
 
 PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation) {
+  check_dimensions(scenario.plan, scenario.workload);
+  const models::ModelSpec share = models::share_of(scenario.model, workloads::share_of(scenario.plan));
   PassInput input;
   input.scenario = scenario.name;
   input.model = scenario.model.name;
@@ -103,9 +116,9 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
   input.tokens = checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload),
                                                         workloads::micro_batches(scenario.workload)});
   if (const auto* training = std::get_if<workloads::Training>(&scenario.workload.phase)) {
-    add_training_step(input, scenario, *training);
+    add_training_step(input, scenario, share, *training);
   } else {
-    add_pass(input, scenario);
+    add_pass(input, scenario, share);
   }
   input.gpu = scenario.machine.gpu;
   input.gpu_hash = hardware::spec_hash(input.gpu);

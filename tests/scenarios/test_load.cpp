@@ -87,7 +87,7 @@ TEST_CASE("shipped scenarios are what their descriptions say") {
   REQUIRE(prefill.machine.name == "h100_sxm");
   REQUIRE(std::get<workloads::Prefill>(prefill.workload.phase).prompt_tokens == 4096);
   REQUIRE(batch(prefill.workload) == 1);
-  REQUIRE(prefill.plan.tensor_parallel == 1);
+  REQUIRE(prefill.plan.gpus() == 1);
 
   const Scenario decode = load_scenario("llama3_8b_decode_h100", {});
   REQUIRE(std::get<workloads::Decode>(decode.workload.phase).context_tokens == 4096);
@@ -122,13 +122,26 @@ TEST_CASE("faults in meaning of different parts are reported together, each at i
                                         "machine { base: \"h100_sxm\" gpu { hbm { stacks: 0 } } }\n"
                                         "workload { base: \"prefill_4k\"\n"
                                         "  prefill { prompt_tokens: 1000000000000 } }\n"
-                                        "plan { tensor_parallel: 2 }\n");
+                                        "plan { tensor: 0 }\n");
   const std::vector<Diagnostic> faults = load_faults(file);
   CAPTURE(all_text(faults));
   REQUIRE(reports(faults, 1, 27, {"model.d_model"}));
   REQUIRE(reports(faults, 2, 40, {"machine.gpu.hbm.stacks", "from 1 to 256, got 0"}));
   REQUIRE(reports(faults, 4, 13, {"workload.prefill.prompt_tokens", "1000000000000"}));
-  REQUIRE(reports(faults, 5, 8, {"plan.tensor_parallel", "only 1 is modelled, got 2"}));
+  REQUIRE(reports(faults, 5, 8, {"plan.tensor", "got 0"}));
+}
+
+TEST_CASE("a plan for several GPUs on a machine that is one is refused with machines that have as many") {
+  const Folder folder;
+  const std::string file = folder.write("plan.textproto",
+                                        "model { base: \"llama3_8b\" }\n"
+                                        "machine { base: \"h100_sxm\" }\n"
+                                        "workload { base: \"prefill_4k\" }\n"
+                                        "plan { tensor: 2 }\n");
+  const std::vector<Diagnostic> faults = load_faults(file);
+  CAPTURE(all_text(faults));
+  REQUIRE(faults.size() == 1);
+  REQUIRE(reports(faults, 4, 1, {"plan", "is for 2 GPUs, but h100_sxm is one GPU without a fabric"}));
 }
 
 // A scenario whose line 3 is the workload and line 4 part of the model.
