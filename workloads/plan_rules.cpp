@@ -42,8 +42,9 @@ void check_numbers(const PlanSpec& plan, Rules& rules) {
 void check_gpus(const PlanSpec& plan, std::uint64_t gpu_count, Rules& rules) {
   if (plan.gpus() == gpu_count) return;
   const std::uint64_t others = plan.gpus() / plan.data;
-  const std::string product = fmt::format("tensor {} x context {} x data {} x pipeline {} is {} GPUs, the machine has {}",
-                                          plan.tensor, plan.context, plan.data, plan.pipeline, plan.gpus(), gpu_count);
+  const std::string product =
+      fmt::format("tensor {} x context {} x data {} x pipeline {} is {} GPUs, the machine has {}", plan.tensor,
+                  plan.context, plan.data, plan.pipeline, plan.gpus(), gpu_count);
   if (gpu_count % others == 0) {
     rules.add("data", fmt::format("{}; data {} would use them all", product, gpu_count / others));
   } else {

@@ -110,8 +110,9 @@ void check_plan(const Scenario& scenario, const FieldLocations& locations, std::
   const std::uint64_t gpus = scenario.plan.gpus(), there = scenario.machine.gpu_count;
   if (there == 1 && gpus > 1) {
     faults.push_back(locations.diagnostic(
-        "plan", fmt::format("is for {} GPUs, but {} is one GPU without a fabric; machines of the catalog with as many: {}",
-                            gpus, scenario.machine.name, machines_with(gpus))));
+        "plan",
+        fmt::format("is for {} GPUs, but {} is one GPU without a fabric; machines of the catalog with as many: {}",
+                    gpus, scenario.machine.name, machines_with(gpus))));
     return;
   }
   for (const workloads::PlanFault& fault :

@@ -69,7 +69,8 @@ TEST_CASE("each rule is named under its field") {
   plan.sequence_parallel = true;
   REQUIRE_THAT(refusal(plan, prefill(1, 4096)), Contains("sequence_parallel: needs tensor above 1"));
   REQUIRE_THAT(refusal(tensor(3), prefill(1, 4096)), Contains("tensor 3 does not divide 64 heads; nearest: 2 or 4"));
-  REQUIRE_THAT(refusal(tensor(8, true), decode(12)), Contains("sequence_parallel: 8 does not divide 12 tokens of a pass"));
+  REQUIRE_THAT(refusal(tensor(8, true), decode(12)),
+               Contains("sequence_parallel: 8 does not divide 12 tokens of a pass"));
 
   plan = {};
   plan.data = 4;
@@ -105,7 +106,8 @@ TEST_CASE("each rule is named under its field") {
   plan.expert = 4;
   REQUIRE_THAT(refusal(plan, decode(8), "mixtral_8x7b"), Contains("expert: 4 does not divide 6 ranks"));
   plan.expert = 3;
-  REQUIRE_THAT(refusal(plan, decode(8), "mixtral_8x7b"), Contains("expert 3 does not divide 8 experts; nearest: 2 or 4"));
+  REQUIRE_THAT(refusal(plan, decode(8), "mixtral_8x7b"),
+               Contains("expert 3 does not divide 8 experts; nearest: 2 or 4"));
 }
 
 TEST_CASE("the product must be the machine's GPUs; where replicas would fill them their number is said") {
