@@ -29,6 +29,8 @@ enum class Delivery : std::uint8_t {
 inline constexpr std::uint16_t kNoPeer = std::numeric_limits<std::uint16_t>::max();
 
 // One step: wait for a message of `receive`, compute, work on `bytes`, send `bytes` to `send`. Any part may be absent.
+// The work takes step_overhead and then bytes / rate, during which the bytes leave: the link carries them beside the
+// work, and the last of them no earlier than the work's end. The next step begins when the work has ended.
 struct MessageStep {
   std::uint16_t receive = kNoPeer;  // index into MessageWorker::peers
   std::uint16_t send = kNoPeer;
@@ -54,11 +56,12 @@ struct MessageBlock {
 struct WorkerClass {
   std::string name;  // "ring simple"
   std::vector<MessageBlock> blocks;
-  BytesPerSecond rate{0};       // that the worker's threads copy or reduce at; 0: no limit (copy engine, event)
-  Picoseconds step_overhead;    // of each step that moves bytes: synchronisation among threads, flags, fences
-  std::uint32_t slots = 8;      // messages that a sender may be ahead
-  double wire_per_payload = 1;  // bytes stored per byte of payload: flags of the protocol (LL 2, LL128 16/15)
-  double sms = 0;               // that the worker takes from computation while it lives
+  BytesPerSecond rate{0};        // that the worker's threads copy or reduce at; 0: no limit (copy engine, event)
+  BytesPerSecond local_rate{0};  // of steps that send nothing: no remote stores to wait for; 0: as `rate`
+  Picoseconds step_overhead;     // of each step that moves bytes: synchronisation among threads, flags, fences
+  std::uint32_t slots = 8;       // messages that a sender may be ahead
+  double wire_per_payload = 1;   // bytes stored per byte of payload: flags of the protocol (LL 2, LL128 16/15)
+  double sms = 0;                // that the worker takes from computation while it lives
 };
 
 struct MessageWorker {
@@ -70,12 +73,12 @@ struct MessageWorker {
 };
 
 struct MessageProgram {
-  std::string name;                  // "all_reduce_ring_simple_24ch"
-  std::vector<std::uint32_t> gpus;   // GPU of the machine graph, by rank
+  std::string name;                 // "all_reduce_ring_simple_24ch"
+  std::vector<std::uint32_t> gpus;  // GPU of the machine graph, by rank
   std::vector<WorkerClass> classes;
   std::vector<MessageWorker> workers;
   std::vector<std::vector<std::uint32_t>> groups;  // ranks that a switch reduces over or copies to
-  Picoseconds start;                 // before the first step: launch, hand-shake
+  Picoseconds start;                               // before the first step: launch, hand-shake
   // Ranks that do the same at the same time up to a renumbering, by class; empty: every rank for itself. An evaluator
   // may play one rank per class when the machine graph is as symmetric.
   std::vector<std::uint32_t> symmetry;
