@@ -51,16 +51,19 @@ MatrixView AttentionLayout::add_queries(const char* name, std::uint64_t dim, Num
   MatrixView view{static_cast<std::uint32_t>(tensors_.size()), rows_, row, plan_.packed ? row : op_.heads * row, {}, 0};
   view.outer = {Term{Var::cta2, stride(plan_.packed ? rows_ * row : group_ * row)}, Term{Var::cta3, stride(sequence)},
                 plan_.packed ? Term{} : Term{Var::cta1, stride(row)}};
-  tensors_.push_back({name, Bytes(op_.batch * sequence), Residency::warm, written});
+  if (plan_.whole_boxes && !plan_.packed && !written) view.rows = round_up(rows_, plan_.rows);
+  const std::uint64_t beyond = (view.rows - rows_) * view.pitch_bytes;  // of the last sequence
+  tensors_.push_back({name, Bytes(op_.batch * sequence + beyond), Residency::warm, written});
   return view;
 }
 
 MatrixView AttentionLayout::add_keys(const char* name, std::uint64_t dim) {
   const std::uint64_t row = storage(op_.kv, dim).count();
   const std::uint64_t sequence = op_.kv_len * op_.kv_heads * row;
-  MatrixView view{static_cast<std::uint32_t>(tensors_.size()), keys_, row, op_.kv_heads * row, {}, 0};
+  const std::uint64_t rows = plan_.whole_boxes ? round_up(keys_, plan_.columns) : keys_;
+  MatrixView view{static_cast<std::uint32_t>(tensors_.size()), rows, row, op_.kv_heads * row, {}, 0};
   view.outer = {Term{Var::cta2, stride(row)}, Term{Var::cta3, stride(sequence)}, Term{}};
-  tensors_.push_back({name, Bytes(op_.batch * sequence), Residency::cold, false});
+  tensors_.push_back({name, Bytes(op_.batch * sequence + (rows - keys_) * view.pitch_bytes), Residency::cold, false});
   return view;
 }
 

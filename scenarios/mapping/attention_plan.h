@@ -30,6 +30,7 @@ struct AttentionPlan {
   bool transposes_v = false;    // 8-bit wgmma reads V by columns: turned around in shared memory, by warps of their own
   bool promotes = false;        // 8-bit products of a block are added to O by fp32 instructions, O kept aside meanwhile
   bool bulk_pages = false;      // a page is a TMA box
+  bool whole_boxes = false;     // sequences lie one behind the other: a box that reaches beyond one reads the next
   bool bulk_queries = false;    // packed rows are one, too: heads of a group lie side by side
   bool by_head = false;         // a CTA per query head, without matrix instructions (masked_mha.h)
   bool appends_cache = false;   // rotates Q and K and appends K and V itself

@@ -72,6 +72,7 @@ AttentionPlan plan_serving(const models::Attention& op, const GpuSpec& gpu, bool
   AttentionPlan plan = plan_tile(op, multiply, hopper_row(op, multiply, fork));
   plan.packed = query_heads_per_kv_head(op) > 1;
   plan.longest_first = op.causal;
+  plan.whole_boxes = !op.paged;
   plan.transposes_v = info(multiply).bits == 8;
   plan.promotes = plan.transposes_v && fork;
   // IntraWGOverlap of tile_size.h; the promotion waits for the products at once (utils.h: gemm).

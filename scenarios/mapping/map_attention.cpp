@@ -27,15 +27,20 @@ void check_sizes(const models::Attention& op) {
   checked_product("attention partial results", {128, 8, op.batch, op.heads, op.q_len, op.head_dim});
 }
 
-// vLLM plans once per step, outside the layers.
-bool plans_lengths(const AttentionPlan& plan, KernelLibrary library) {
-  return (library == KernelLibrary::tensorrt_llm && !plan.appends_cache) || library == KernelLibrary::sglang;
+// vLLM plans once per step, outside the layers; but not for encoders, which have no cache (vit_attn_wrappers.py).
+bool plans_beforehand(const models::Attention& op, KernelLibrary library) {
+  return library == KernelLibrary::vllm && op.paged;
+}
+bool plans_lengths(const models::Attention& op, const AttentionPlan& plan, KernelLibrary library) {
+  if (library == KernelLibrary::tensorrt_llm) return !plan.appends_cache;
+  if (library == KernelLibrary::vllm) return !plan.mma_sync && !plans_beforehand(op, library);
+  return library == KernelLibrary::sglang;
 }
 
 // FlashAttention-3 with a plan made beforehand: the tile counter is set back after the kernel (flash_api.cpp), unless
 // the merging kernel does.
-bool clears_counter(const AttentionPlan& plan, KernelLibrary library) {
-  return library == KernelLibrary::vllm && !plan.mma_sync && plan.most_splits == 1;
+bool clears_counter(const models::Attention& op, const AttentionPlan& plan, KernelLibrary library) {
+  return plans_beforehand(op, library) && !plan.mma_sync && plan.most_splits == 1;
 }
 
 // FlashAttention-2 turns the query heads of a single token into rows of (group, KV head): a transposed copy of Q before
@@ -136,12 +141,12 @@ KernelSequence map_attention(const models::Attention& op, const hardware::GpuSpe
   if (op.writes_kv_cache && !plan.appends_cache) {
     sequence.kernels.push_back(append_to_cache(op, plan, gpu, options));
   }
-  if (plans_lengths(plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
+  if (plans_lengths(op, plan, options.library)) sequence.kernels.push_back(plan_lengths(op));
   if (swaps_groups(op, plan) && op.kv_heads > 1) sequence.kernels.push_back(swap_copy(op, gpu));
   const std::size_t main_kernel = sequence.kernels.size();
   sequence.kernels.push_back(attention_kernel(op, plan, gpu));
   if (plan.most_splits > 1) sequence.kernels.push_back(AttentionLayout(op, plan, gpu).combine());
-  if (clears_counter(plan, options.library)) sequence.kernels.push_back(memset_program(4));
+  if (clears_counter(op, plan, options.library)) sequence.kernels.push_back(memset_program(4));
   if (swaps_groups(op, plan)) sequence.kernels.push_back(swap_copy(op, gpu));
   sequence.note = fmt::format("{} tile {}x{}, head_dim {}{}, key splits {}", family_name(plan), plan.rows, plan.columns,
                               plan.head_dim, plan.packed ? ", heads packed" : "", plan.splits);
