@@ -125,6 +125,7 @@ Cost cost_of(const GatherRows& op) {
   if (op.indices() < op.rows) {
     throw ConfigError(fmt::format("gather_rows: {} rows cannot be among {} indices", op.rows, op.indices()));
   }
+  if (op.order_only && op.given) throw ConfigError("gather_rows: the order alone is asked for, and given");
   Cost c;
   const Bytes indices(checked_product("gather_rows indices", {op.indices(), kIndexBytes}));
   if (op.order_only) {

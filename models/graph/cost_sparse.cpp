@@ -47,7 +47,7 @@ Cost cost_of(const SparseAttention& a) {
   c.vector_flops = Flops(checked_sum("attention FLOPs", {checked_product("attention FLOPs", {4, pairs}), outputs}));
   c.special = checked_sum("attention special functions", {pairs, rows});
   const std::uint64_t indices =
-      checked_product("lists of blocks", {a.batch, index_lists(a), a.keys.chosen, kIndexBytes});
+      checked_product("lists of blocks", {a.batch, index_lists(a), list_length(a), kIndexBytes});
   c.read_bytes =
       total("attention inputs",
             {tensor_bytes("attention Q", a.activation, {rows, a.head_dim}),

@@ -104,6 +104,10 @@ std::uint64_t index_lists(const SparseAttention& op) {
   return checked_product("lists of blocks", {queries, op.keys.per_head ? op.heads : op.kv_heads});
 }
 
+std::uint64_t list_length(const SparseAttention& op) {
+  return std::min(op.keys.chosen, ceil_div(op.kv_len, op.keys.block));
+}
+
 std::uint64_t visible_keys(const SparseAttention& op) {
   if (!op.causal) return op.kv_len;
   const std::uint64_t all = keys_before(op, op.q_len - 1);

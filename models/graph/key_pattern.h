@@ -56,7 +56,8 @@ std::uint64_t attended_pairs(const SparseAttention& op);
 // are taken to be different from one another, as far as there are so many keys.
 std::uint64_t visible_keys(const SparseAttention& op);
 
-// Lists of chosen blocks of one sequence.
+// Lists of chosen blocks of one sequence, and the blocks in each: no more than there are.
 std::uint64_t index_lists(const SparseAttention& op);
+std::uint64_t list_length(const SparseAttention& op);
 
 }  // namespace lightcone::models

@@ -276,11 +276,13 @@ struct TopK {
 };
 
 // Rows fetched by index into one dense matrix, as when tokens are put in the order of their experts. `source_rows`
-// distinct rows are read, at most.
+// distinct rows are read, at most. The order is made first, from the expert of each row, unless it is `given`: another
+// operator's result (a sort, the k largest of each line).
 struct GatherRows {
   std::uint64_t rows = 0, source_rows = 0, columns = 0;
   NumberFormat format = NumberFormat::bf16;
   bool order_only = false;    // the indices alone are made: whoever reads the rows fetches them by index
+  bool given = false;
   std::uint64_t ordered = 0;  // indices of all devices' rows, from which those of this one are found; 0: rows
   [[nodiscard]] std::uint64_t indices() const { return ordered == 0 ? rows : ordered; }
 };

@@ -148,7 +148,8 @@ TileProgram top_k_program(const models::TopK& op) {
 
 std::vector<TileProgram> gather_rows_programs(const models::GatherRows& op, KernelLibrary library) {
   (void)models::cost(op);
-  std::vector<TileProgram> programs = order_programs(op, library);
+  std::vector<TileProgram> programs;
+  if (!op.given) programs = order_programs(op, library);
   if (op.order_only) return programs;
   const std::uint64_t row = storage(op.format, op.columns).count();
   // Each source row goes to rows / sources places, the first of them to one more where the rows do not divide.

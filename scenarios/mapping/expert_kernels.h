@@ -18,7 +18,7 @@
 namespace lightcone::scenarios {
 
 hardware::TileProgram top_k_program(const models::TopK& op);
-// The order, and the copy of the rows unless the order is all that is asked for.
+// The order, unless it is given, and the copy of the rows unless the order is all that is asked for.
 std::vector<hardware::TileProgram> gather_rows_programs(const models::GatherRows& op, KernelLibrary library);
 hardware::TileProgram combine_rows_program(const models::CombineRows& op);
 

@@ -9,6 +9,7 @@
 #include "scenarios/mapping/op_list.h"
 #include "scenarios/mapping/program_parts.h"
 #include "sim/base/checked.h"
+#include "sim/base/error.h"
 
 namespace lightcone::scenarios {
 
@@ -165,6 +166,13 @@ TileProgram append_by_token(const models::Attention& op, std::uint64_t columns, 
 }  // namespace
 
 TileProgram append_latent_program(const models::Attention& op, KernelLibrary library) {
+  // Compiled for these sizes alone (DeepSeek-V2 and V3).
+  const bool fits = op.values_in_keys ? op.value_dim == kLatent && op.head_dim == kLatent + kPositional
+                                      : op.head_dim > kPositional;
+  if (!fits) {
+    throw ConfigError(fmt::format("attention: latents of {} + {} values are appended to the cache, not {} + {}",
+                                  kLatent, kPositional, op.v_dim(), op.head_dim - std::min(op.head_dim, op.v_dim())));
+  }
   if (library == KernelLibrary::tensorrt_llm) return Rotation(op, op.values_in_keys).build();
   constexpr std::uint64_t kTritonColumns = 128, kWholeRow = 576;
   return library == KernelLibrary::sglang ? append_by_token(op, kTritonColumns, 4) : append_by_token(op, kWholeRow, 16);

@@ -147,45 +147,57 @@ TileProgram causal_conv_backward_program(const models::Backward<models::CausalCo
 
 // Blocks of tokens are copied ahead into shared memory; a thread per channel walks them.
 TileProgram linear_scan_backward_program(const models::Backward<models::LinearScan>& backward) {
-  constexpr std::uint64_t kChannels = 128, kTokens = 32, kFmaLatency = 4;
+  constexpr std::uint64_t kChannels = 128, kTokens = 32, kFmaLatency = 4, kSumBytes = 4;
   constexpr std::uint32_t kScanWarps = 4;
   const models::LinearScan& op = backward.forward;
   (void)models::cost(models::Operator(backward));
-  if (op.constant) throw ConfigError("linear_scan backward with constant decays has no kernels yet");
-  constexpr std::uint32_t kInputs = 3, kOutputs = 2;  // a, h, dy; gradients of a and b
   const std::uint64_t parts = op.complex_values ? 2 : 1, flops = op.complex_values ? 14 : 3;
   const std::uint32_t stages = op.complex_values ? 2 : 4;
   const std::uint64_t row = storage(op.format, op.channels * parts).count();
   const std::uint64_t block = storage(op.format, kChannels * parts).count();
-  const auto tokens_of = [&](std::uint32_t tensor, Var var) {
-    MatrixView view{tensor, op.tokens, row, row, {}, 0};
-    view.outer[0] = {Var::cta1, static_cast<std::int64_t>(op.tokens * row)};
-    return tile_box(view, var, std::min(kTokens, op.tokens), Var::cta0, block);
-  };
+  const std::uint64_t decay_row = kSumBytes * op.channels * parts, decay_block = kSumBytes * kChannels * parts;
   const std::uint64_t turns = ceil_div(op.tokens, kTokens), values = kTokens * kChannels * parts;
   TileProgram program;
-  program.name = fmt::format("linear_scan_backward_{}", name(op.format));
+  program.name = fmt::format("linear_scan_backward{}_{}", op.constant ? "_constant" : "", name(op.format));
   const Bytes all = storage(op.format, op.batch * op.tokens * op.channels * parts);
-  program.tensors = {{"a", all, Residency::cold, false},
-                     {"h", all, Residency::cold, false},
+  // Per token: h and dy in, the gradient of b out, and a with its gradient unless it is a parameter of the channel.
+  std::vector<std::uint32_t> inputs{0, 1}, outputs{2};
+  program.tensors = {{"h", all, Residency::cold, false},
                      {"output_gradient", all, Residency::warm, false},
-                     {"a_gradient", all, Residency::warm, true},
                      {"b_gradient", all, Residency::warm, true}};
+  if (op.constant) {
+    program.tensors.push_back({"a", Bytes(decay_row), Residency::cold, false});
+    program.tensors.push_back({"a_gradient", Bytes(decay_row), Residency::warm, true});
+  } else {
+    program.tensors.push_back({"a", all, Residency::cold, false});
+    program.tensors.push_back({"a_gradient", all, Residency::warm, true});
+    inputs.push_back(3);
+    outputs.push_back(4);
+  }
+  const auto tokens_of = [&](std::uint32_t tensor) {
+    MatrixView view{tensor, op.tokens, row, row, {}, 0};
+    view.outer[0] = {Var::cta1, static_cast<std::int64_t>(op.tokens * row)};
+    return tile_box(view, Var::loop0, std::min(kTokens, op.tokens), Var::cta0, block);
+  };
+  const auto decays_of = [&](std::uint32_t tensor) {
+    return tile_box({tensor, 1, decay_row, decay_row, {}, 0}, Var::none, 1, Var::cta0, decay_block);
+  };
   program.threads_per_cta = (kScanWarps + 1) * 32;
   program.registers_per_thread = 48;
-  program.shared_memory_per_cta = Bytes(stages * kTokens * kInputs * block);
+  program.shared_memory_per_cta = Bytes(stages * kTokens * inputs.size() * block);
   Role copies{"copies", 1, {LoopBegin{0}, AcquireStage{0}}};
-  for (std::uint32_t i = 0; i < kInputs; ++i) append(copies.ops, LoadTile{0, tokens_of(i, Var::loop0)});
+  for (const std::uint32_t tensor : inputs) append(copies.ops, LoadTile{0, tokens_of(tensor)});
   append(copies.ops, CommitStage{0}, LoopEnd{});
-  Role scan{"scan", kScanWarps, {LoopBegin{0}, WaitStage{0}}};
-  append(scan.ops, SharedAccess{storage(op.format, kInputs * values).count(), 0},
-         lane_work(values * ((flops + 1) / 2) + (kInputs + kOutputs) * values, values, 0, kTokens * kFmaLatency * parts,
-                   values / parts * flops),
+  Role scan{"scan", kScanWarps, {}};
+  if (op.constant) append(scan.ops, GlobalLoad{decays_of(3)}, WaitLoads{});
+  append(scan.ops, LoopBegin{0}, WaitStage{0}, SharedAccess{storage(op.format, inputs.size() * values).count(), 0},
+         lane_work(values * ((flops + 1) / 2) + (inputs.size() + outputs.size()) * values, values, 0,
+                   kTokens * kFmaLatency * parts, values / parts * flops),
          ReleaseStage{0});
-  for (std::uint32_t i = 0; i < kOutputs; ++i) {
-    append(scan.ops, GlobalStore{tokens_of(kInputs + i, Var::loop0), CopyPath::lsu});
-  }
+  for (const std::uint32_t tensor : outputs) append(scan.ops, GlobalStore{tokens_of(tensor), CopyPath::lsu});
   append(scan.ops, LoopEnd{});
+  // Each sequence adds its sum to the parameter's gradient.
+  if (op.constant) append(scan.ops, GlobalStore{decays_of(4), CopyPath::lsu});
   program.classes = {{"channels", {copies, scan}, {Pipe{"tokens", stages, 1}}}};
   add_group(program, 0, {ceil_div(op.channels, kChannels), op.batch, 1, 1});
   program.groups[0].loops[0] = {0, static_cast<std::int64_t>(turns)};

@@ -140,7 +140,7 @@ class SparseProgram {
   }
 
  private:
-  [[nodiscard]] std::uint64_t list_bytes() const { return op_.keys.chosen * kIndexBytes; }
+  [[nodiscard]] std::uint64_t list_bytes() const { return models::list_length(op_) * kIndexBytes; }
   // Bytes of the scores of one query: a value per block.
   [[nodiscard]] std::uint64_t score_row() const {
     return 4 * ceil_div(op_.tokens == 0 ? op_.kv_len : op_.tokens, op_.scored_block);

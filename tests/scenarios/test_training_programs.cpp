@@ -234,6 +234,15 @@ TEST_CASE("recurrences backward: sound, with the matrix work of the formula and 
         const Backward<models::LinearScan> linear{
             {.batch = 2, .tokens = tokens, .channels = 200, .complex_values = complex_values}};
         streams_exactly(linear, gpu);
+        // Decays that are parameters: each of the two sequences adds its sum of single precision to their gradient.
+        Backward<models::LinearScan> constant = linear;
+        constant.forward.constant = true;
+        constant.weight_gradient = NumberFormat::fp32;
+        const std::uint64_t decays = 4 * 200 * (complex_values ? 2 : 1);
+        const models::Cost cost = models::cost(models::Operator(constant));
+        const Sums sums = sound(constant, gpu);
+        REQUIRE(sums.stored == cost.written_bytes.count() + decays);
+        REQUIRE(sums.loaded == cost.read_bytes.count() + 2 * decays);
       }
       using Rule = models::LinearRule;
       for (const Rule rule : {Rule::sum, Rule::scalar_decay, Rule::ssd, Rule::vector_decay, Rule::delta,
