@@ -9,6 +9,7 @@
 
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/validate/row_to_operator.h"
+#include "scenarios/validate/replays.h"
 #include "scenarios/validate/timing.h"
 #include "sim/base/error.h"
 
@@ -23,6 +24,7 @@ struct MappedWork {
   const PredictionMachine* machine = nullptr;
   MappingOptions options;
   TimingConvention timing = TimingConvention::graph_replay;
+  std::uint32_t calls = 0;  // between the two events of one measurement; 0: many
   std::vector<hardware::TileProgram> kernels;
   std::string note;
 };
@@ -47,6 +49,7 @@ MappedWork map_point(const OperatingPoint& point, const MachineLookup& lookup) {
   }
   work.options = row.mapped->options;
   work.timing = row.mapped->timing;
+  work.calls = calls_measured(point, work.options.library);
   append(work.note, row.mapped->note);
   try {
     for (const models::Operator& op : row.mapped->operators) {
@@ -93,7 +96,7 @@ Prediction conclude(const MappedWork& work, const std::vector<EvaluatedKernel>& 
     if (longest == nullptr || evaluated[i].result.time > longest->time) longest = &evaluated[i].result;
   }
   if (longest == nullptr) return no_prediction(PredictionState::unsupported, "the mapping made no kernel");
-  const Seconds time = observed_time(work.timing, results, work.machine->gpu.launch);
+  const Seconds time = observed_time(work.timing, results, work.machine->gpu.launch, work.calls);
   return Prediction{PredictionState::predicted, time.count() * 1e6, longest->bound_by(), work.note};
 }
 

@@ -72,6 +72,7 @@ TEST_CASE("a time contains what its convention saw") {
     return observed_time(convention, kernels, launch).count() * 1e6;
   };
   REQUIRE(us(TimingConvention::graph_replay, two) == Approx(22));
+  REQUIRE(observed_time(TimingConvention::graph_replay, two, launch, 4).count() * 1e6 == Approx(22 + 3));  // 12 us by 4
   REQUIRE(us(TimingConvention::stream, two) == Approx(22));
   REQUIRE(us(TimingConvention::profiler, two) == Approx(20));
   REQUIRE(us(TimingConvention::eager, {kernel}) == Approx(30));  // the host is the limit
