@@ -35,11 +35,12 @@ Attention groups(const AttentionParts& p, std::uint64_t count, std::uint64_t que
 Index gathered(const AttentionParts& p, const std::string& name, std::uint64_t rows, std::uint64_t from,
                std::uint64_t columns, Index input) {
   const std::uint64_t lines = size_product({p.shape().batch, p.a.heads});
-  return p.add(name, GatherRows{.rows = size_product({lines, rows}),
-                                  .source_rows = size_product({lines, from}),
-                                  .columns = columns,
-                                  .format = p.b.stream(),
-                                  .given = true},
+  return p.add(name,
+               GatherRows{.rows = size_product({lines, rows}),
+                          .source_rows = size_product({lines, from}),
+                          .columns = columns,
+                          .format = p.b.stream(),
+                          .given = true},
                {input});
 }
 
@@ -142,11 +143,8 @@ Index attend(const AttentionParts& p, const ClusterKeys& c) {
   const Index cluster = p.add("cluster", TopK{p.b.rows(), c.clusters, 1, p.b.stream()}, {scores});
   const Index order = p.add("sort", Sort{p.shape().batch, tokens, bits(c.clusters)}, {cluster});
   const auto by_order = [&](std::uint64_t columns) {
-    return GatherRows{.rows = p.b.rows(),
-                      .source_rows = p.b.rows(),
-                      .columns = columns,
-                      .format = p.b.stream(),
-                      .given = true};
+    return GatherRows{
+        .rows = p.b.rows(), .source_rows = p.b.rows(), .columns = columns, .format = p.b.stream(), .given = true};
   };
   Index rows = p.add("gather_q_k_v", by_order(width), {order});
   if (whole > 0) rows = p.add("attention", groups(p, whole, c.segment, c.segment), {rows});

@@ -202,7 +202,8 @@ Index build(LayerBuilder& b, const Rwkv4Mixer&, const std::vector<Index>& inputs
   const Index value = b.linear("value", d, d, false, {mixes});
   const Index weights = b.elementwise("key_exponential", ElementwiseKind::exp, d, {key});
   const Index weighted = b.elementwise("weighted_value", ElementwiseKind::mul, d, {weights, value});
-  const Index sums = b.recurrence("wkv", LinearScan{.channels = size_product({2, d}), .constant = true}, {weights, weighted});
+  const Index sums =
+      b.recurrence("wkv", LinearScan{.channels = size_product({2, d}), .constant = true}, {weights, weighted});
   const Index mean = b.elementwise("quotient", ElementwiseKind::divide, d, {sums});
   const Index gated = b.elementwise("output_gate", ElementwiseKind::sigmoid_mul, d, {receptance, mean});
   return b.linear("output", d, d, false, {gated});

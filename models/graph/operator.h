@@ -281,7 +281,7 @@ struct TopK {
 struct GatherRows {
   std::uint64_t rows = 0, source_rows = 0, columns = 0;
   NumberFormat format = NumberFormat::bf16;
-  bool order_only = false;    // the indices alone are made: whoever reads the rows fetches them by index
+  bool order_only = false;  // the indices alone are made: whoever reads the rows fetches them by index
   bool given = false;
   std::uint64_t ordered = 0;  // indices of all devices' rows, from which those of this one are found; 0: rows
   [[nodiscard]] std::uint64_t indices() const { return ordered == 0 ? rows : ordered; }

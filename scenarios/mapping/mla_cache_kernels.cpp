@@ -167,8 +167,8 @@ TileProgram append_by_token(const models::Attention& op, std::uint64_t columns, 
 
 TileProgram append_latent_program(const models::Attention& op, KernelLibrary library) {
   // Compiled for these sizes alone (DeepSeek-V2 and V3).
-  const bool fits = op.values_in_keys ? op.value_dim == kLatent && op.head_dim == kLatent + kPositional
-                                      : op.head_dim > kPositional;
+  const bool fits =
+      op.values_in_keys ? op.value_dim == kLatent && op.head_dim == kLatent + kPositional : op.head_dim > kPositional;
   if (!fits) {
     throw ConfigError(fmt::format("attention: latents of {} + {} values are appended to the cache, not {} + {}",
                                   kLatent, kPositional, op.v_dim(), op.head_dim - std::min(op.head_dim, op.v_dim())));

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "scenarios/mapping/map_operator.h"
-#include "scenarios/validate/row_to_operator.h"
 #include "scenarios/validate/replays.h"
+#include "scenarios/validate/row_to_operator.h"
 #include "scenarios/validate/timing.h"
 #include "sim/base/error.h"
 
