@@ -4,23 +4,34 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hardware/machine/evaluate.h"
+#include "hardware/program/message_program.h"
 #include "scenarios/run/kernel_store.h"
 #include "scenarios/run/process_pool.h"
 #include "scenarios/run/progress.h"
+
+namespace lightcone::hardware {
+class MachineGraph;
+}
 
 namespace lightcone::scenarios {
 
 using KernelFunction = std::function<KernelResult(const hardware::TileProgram&, const hardware::GpuSpec&,
                                                   const hardware::EvaluateOptions&)>;
 
-// The two evaluators as values, so that a test can put its own in their place.
+// The two evaluators, of kernels and of collectives, as values, so that a test can put its own in their place.
+using MessageFunction =
+    std::function<MessageResult(const hardware::MessageProgram&, const hardware::MachineGraph&)>;
+
 struct Evaluators {
   KernelFunction analytical;
   KernelFunction cycle;
+  MessageFunction messages_analytical = {};
+  MessageFunction messages_cycle = {};
 };
 Evaluators real_evaluators();
 
@@ -34,6 +45,7 @@ struct EvaluatedKernel {
   KernelResult result;
   std::string error;  // why there is no result; empty when there is one
   bool from_store = false;
+  std::optional<MessageResult> messages = {};  // of a collective, of which `result` is the view of one GPU
 };
 
 // Where the work is done and remembered.

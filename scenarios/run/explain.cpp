@@ -15,7 +15,7 @@ constexpr double kNegligible = 0.0005;
 // Seconds saved per execution of each distinct kernel, one entry per resource change.
 using KernelSavings = std::vector<std::vector<double>>;
 
-// The programs behind the distinct kernels of the result, by kernel row.
+// The programs behind the distinct kernels of the result, by kernel row; null for collectives.
 std::vector<const hardware::TileProgram*> programs_of(const std::vector<MappedOperator>& mapped,
                                                       const RunResult& result) {
   std::vector<const hardware::TileProgram*> programs(result.kernels.size(), nullptr);
@@ -23,11 +23,19 @@ std::vector<const hardware::TileProgram*> programs_of(const std::vector<MappedOp
   for (std::size_t row = 0; matches && row < mapped.size(); ++row) {
     const auto& kernels = mapped[row].sequence.kernels;
     const auto& rows = result.operators[row].kernels;
-    matches = kernels.size() == rows.size();
+    matches = mapped[row].steps() == rows.size();
+    if (matches && mapped[row].messages) {
+      matches = content_hash(*mapped[row].messages) == result.kernels[rows[0]].hash;
+      continue;
+    }
     for (std::size_t k = 0; matches && k < kernels.size(); ++k) programs[rows[k]] = &kernels[k];
   }
   for (std::size_t k = 0; matches && k < programs.size(); ++k) {
-    matches = programs[k] != nullptr && content_hash(*programs[k]) == result.kernels[k].hash;
+    if (programs[k] == nullptr) {
+      matches = result.kernels[k].messages.has_value();
+    } else {
+      matches = content_hash(*programs[k]) == result.kernels[k].hash;
+    }
   }
   if (!matches) {
     throw ConfigError("the run's kernels are not those that this version maps its scenario to; run the scenario again");
@@ -42,7 +50,8 @@ KernelSavings kernel_savings(const PassInput& input, const std::vector<const har
     return analytical(program, gpu, input.evaluation.options).time.count();
   };
   std::vector<double> before;
-  for (const hardware::TileProgram* program : programs) before.push_back(time(*program, input.gpu));
+  for (const hardware::TileProgram* program : programs)
+    before.push_back(program == nullptr ? 0 : time(*program, input.gpu));
   for (const ResourceChange& change : resource_changes()) {
     hardware::GpuSpec gpu = input.gpu;
     change.apply(gpu);

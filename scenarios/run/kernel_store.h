@@ -15,6 +15,7 @@
 
 #include "hardware/machine/evaluate.h"
 #include "sim/observe/kernel_result.h"
+#include "sim/observe/message_result.h"
 
 namespace lightcone::scenarios {
 
@@ -24,6 +25,9 @@ std::string simulator_version();
 // The key of one kernel. `program_hash`: hardware::content_hash of the program; `gpu_hash`: spec hash of the GPU.
 std::string kernel_key(const std::string& program_hash, const std::string& gpu_hash, Evaluator evaluator,
                        const hardware::EvaluateOptions& options);
+
+// The key of one collective: hash of its program, of every number of the machine's fabric.
+std::string messages_key(const std::string& program_hash, const std::string& fabric_hash, Evaluator evaluator);
 
 // $XDG_CACHE_HOME/lightcone, else ~/.cache/lightcone, else (no home) lightcone-cache below the temporary folder.
 std::filesystem::path cache_folder();
@@ -47,6 +51,9 @@ class KernelStore {
 
   [[nodiscard]] std::optional<KernelResult> get(const std::string& key);
   void put(const std::string& key, const KernelResult& result);  // committed when it returns
+  // The same of collectives, whose keys are others.
+  [[nodiscard]] std::optional<MessageResult> get_messages(const std::string& key);
+  void put(const std::string& key, const MessageResult& result);
 
   [[nodiscard]] bool enabled() const;
   [[nodiscard]] std::filesystem::path path() const;  // of the file in use; empty when disabled
@@ -59,6 +66,9 @@ class KernelStore {
   void replace_damaged_file();
   template <class Action>
   void guarded(Action action);
+  template <class Result, class Parse>
+  std::optional<Result> get_parsed(const std::string& key, Parse parse);
+  void put_bytes(const std::string& key, const std::string& bytes);
   void warn(const std::string& text) const;
 
   KernelStoreOptions options_;

@@ -113,8 +113,10 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
   input.machine = scenario.machine.name;
   input.phase = workloads::phase_name(scenario.workload);
   input.batch = workloads::batch(scenario.workload);
-  input.tokens = checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload),
-                                                        workloads::micro_batches(scenario.workload)});
+  input.tokens =
+      checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload),
+                                             workloads::micro_batches(scenario.workload), scenario.plan.data});
+  input.plan = scenario.plan;
   if (const auto* training = std::get_if<workloads::Training>(&scenario.workload.phase)) {
     add_training_step(input, scenario, share, *training);
   } else {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/run/result_io.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "scenarios/run/result.pb.h"
 #include "sim/observe/kernel_result_io.h"
+#include "sim/observe/message_result_io.h"
 
 namespace lightcone::scenarios {
 namespace {
@@ -136,7 +138,12 @@ bool read_rows(const run::RunResult& from, RunResult& to) {
   for (const run::KernelRow& row : from.kernels()) {
     auto kernel = parse_kernel_result(row.result().SerializeAsString());
     if (!kernel) return false;
-    to.kernels.push_back({row.hash(), row.launches(), *std::move(kernel)});
+    std::optional<MessageResult> messages;
+    if (row.has_messages()) {
+      messages = parse_message_result(row.messages().SerializeAsString());
+      if (!messages) return false;
+    }
+    to.kernels.push_back({row.hash(), row.launches(), *std::move(kernel), std::move(messages)});
   }
   for (const run::OperatorRow& row : from.operators()) {
     to.operators.push_back(read(row));
@@ -164,12 +171,15 @@ std::string serialise(const RunResult& result) {
   message.set_phase(result.phase);
   message.set_batch(result.batch);
   message.set_tokens(result.tokens);
+  message.set_gpus(result.gpus);
+  message.set_plan(result.plan);
   for (const OperatorRow& row : result.operators) write(row, *message.add_operators());
   for (const KernelRow& row : result.kernels) {
     run::KernelRow& kernel = *message.add_kernels();
     kernel.set_hash(row.hash);
     kernel.set_launches(row.launches);
     kernel.mutable_result()->ParseFromString(lightcone::serialise(row.result));
+    if (row.messages) kernel.mutable_messages()->ParseFromString(lightcone::serialise(*row.messages));
   }
   write_totals(result, message);
   for (const MemoryOwner& owner : result.memory) {
@@ -204,6 +214,8 @@ std::optional<RunResult> parse_run_result(std::string_view bytes) {
   result.phase = message.phase();
   result.batch = message.batch();
   result.tokens = message.tokens();
+  result.gpus = std::max<std::uint64_t>(1, message.gpus());
+  result.plan = message.plan();
   read_totals(message, result);
   if (message.has_expected_error()) result.expected_error = read(message.expected_error());
   result.provenance = read(message.provenance());

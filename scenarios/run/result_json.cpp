@@ -49,11 +49,11 @@ Json operator_json(const OperatorRow& row) {
 
 Json kernel_json(const KernelRow& row) {
   const KernelResult& r = row.result;
-  return Json{{"program", r.program},
+  Json json{{"program", r.program},
               {"hash", row.hash},
               {"launches", row.launches},
               {"time_us", r.time.count() * 1e6},
-              {"bound_by", r.bound_by()},
+              {"bound_by", row.bound_by()},
               {"top_reason", kCycleReasonNames[static_cast<std::size_t>(r.top_reason())]},
               {"clock_mhz", r.clock.count() * 1e-6},
               {"power_limit_held", r.power_limit_held},
@@ -61,6 +61,19 @@ Json kernel_json(const KernelRow& row) {
               {"hbm_read_bytes", r.work.hbm_read.count()},
               {"hbm_written_bytes", r.work.hbm_written.count()},
               {"simulated_fraction", r.simulated_fraction}};
+  if (!row.messages) return json;
+  json["messages"] = row.messages->messages;
+  json["payload_bytes"] = row.messages->payload.count();
+  json["sms"] = row.messages->sms;
+  json["links"] = Json::array();
+  for (const LinkUse& use : row.messages->links) {
+    json["links"].push_back({{"kind", use.kind},
+                             {"links", use.links},
+                             {"wire_bytes", use.wire.count()},
+                             {"busiest", use.busiest},
+                             {"energy_j", use.energy.count()}});
+  }
+  return json;
 }
 
 Json totals_json(const RunResult& result) {
@@ -69,7 +82,9 @@ Json totals_json(const RunResult& result) {
   return Json{{"phases_ms", std::move(phases)},
               {"hardware_flops_utilisation", result.hardware_flops_utilisation},
               {"latency_ms", result.latency.count() * 1e3},
+              {"exposed_communication_ms", result.exposed_communication().count() * 1e3},
               {"tokens_per_s", result.tokens_per_second},
+              {"tokens_per_s_per_gpu", result.tokens_per_second_per_gpu()},
               {"model_flops_utilisation", result.model_flops_utilisation},
               {"hbm_utilisation", result.hbm_utilisation},
               {"energy_j", result.energy.count()},
@@ -93,7 +108,8 @@ Json memory_json(const RunResult& result) {
 
 std::string to_json(const RunResult& result) {
   Json json{{"scenario", result.scenario}, {"model", result.model}, {"machine", result.machine}, {"gpu", result.gpu},
-            {"phase", result.phase},       {"batch", result.batch}, {"tokens", result.tokens}};
+            {"phase", result.phase},       {"batch", result.batch}, {"tokens", result.tokens},   {"gpus", result.gpus},
+            {"plan", result.plan}};
   json["totals"] = totals_json(result);
   json["memory"] = memory_json(result);
   json["roofline"] = {{"hbm_gigabytes_per_s", result.hbm_peak.count() * 1e-9}};

@@ -44,7 +44,7 @@ Cells work_cells(const WorkCounters& w) {
 
 Cells energy_cells(const EnergyBreakdown& e) {
   return {number(e.idle.count()), number(e.tensor.count()), number(e.vector.count()), number(e.shared.count()),
-          number(e.l2.count()),   number(e.hbm.count()),    number(e.sm.count())};
+          number(e.l2.count()),   number(e.hbm.count()),    number(e.sm.count()),     number(e.links.count())};
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ std::string kernels_csv(const RunResult& result) {
   append(titles, reason_titles("_sm_cycles"));
   append(titles, {"mma_useful_flops", "mma_executed_flops", "vector_flops", "sfu_ops", "shared_bytes", "l2_read_bytes",
                   "l2_written_bytes", "l2_hit_bytes", "hbm_read_bytes", "hbm_written_bytes", "ctas"});
-  append(titles, {"idle_j", "tensor_j", "vector_j", "shared_j", "l2_j", "hbm_j", "sm_j", "simulated_fraction"});
+  append(titles, {"idle_j", "tensor_j", "vector_j", "shared_j", "l2_j", "hbm_j", "sm_j", "links_j", "simulated_fraction"});
   std::map<std::size_t, const OperatorRow*> first_user;
   for (const OperatorRow& row : result.operators) {
     for (const std::size_t kernel : row.kernels) first_user.emplace(kernel, &row);
@@ -106,7 +106,7 @@ std::string kernels_csv(const RunResult& result) {
                 us(r.time),
                 us(r.time * static_cast<double>(row.launches)),
                 us(r.launch),
-                r.bound_by(),
+                row.bound_by(),
                 number(r.clock.count() * 1e-6),
                 number(r.cycles.count())};
     append(cells, bound_cells(r.bounds));

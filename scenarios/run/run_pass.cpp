@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "scenarios/run/evaluate_messages.h"
+
 namespace lightcone::scenarios {
 namespace {
 
@@ -24,6 +26,21 @@ Bytes workspace_of(const std::vector<MappedOperator>& mapped) {
     }
   }
   return largest;
+}
+
+// Steps in the order of the operators.
+std::vector<EvaluatedKernel> in_order(const std::vector<MappedOperator>& mapped, std::vector<EvaluatedKernel> kernels,
+                                      std::vector<EvaluatedKernel> messages) {
+  std::vector<EvaluatedKernel> steps;
+  std::size_t kernel = 0, message = 0;
+  for (const MappedOperator& entry : mapped) {
+    if (entry.messages) {
+      steps.push_back(std::move(messages[message++]));
+      continue;
+    }
+    for (std::size_t k = 0; k < entry.sequence.kernels.size(); ++k) steps.push_back(std::move(kernels[kernel++]));
+  }
+  return steps;
 }
 
 }  // namespace
@@ -52,6 +69,14 @@ std::vector<hardware::TileProgram> kernels_of(const std::vector<MappedOperator>&
   return programs;
 }
 
+std::vector<hardware::MessageProgram> messages_of(const std::vector<MappedOperator>& mapped) {
+  std::vector<hardware::MessageProgram> programs;
+  for (const MappedOperator& entry : mapped) {
+    if (entry.messages) programs.push_back(*entry.messages);
+  }
+  return programs;
+}
+
 RunResult run_pass(const PassInput& input, const ValidationTable& validation, const Workbench& bench) {
   check_memory(input.memory, input.gpu.hbm.capacity, input.gpu.name);  // before the work of mapping
   const std::vector<MappedOperator> mapped = map_nodes(input);
@@ -59,9 +84,13 @@ RunResult run_pass(const PassInput& input, const ValidationTable& validation, co
   const Bytes workspace = workspace_of(mapped);
   if (workspace.count() > 0) with_workspace.memory.push_back({"workspace", workspace});
   check_memory(with_workspace.memory, input.gpu.hbm.capacity, input.gpu.name);
-  const std::vector<EvaluatedKernel> kernels =
+  std::vector<EvaluatedKernel> kernels =
       evaluate_kernels(kernels_of(mapped), input.gpu, input.gpu_hash, input.evaluation, bench);
-  return summarise_pass(with_workspace, mapped, kernels, validation);
+  const std::vector<hardware::MessageProgram> programs = messages_of(mapped);
+  std::vector<EvaluatedKernel> messages;
+  if (!programs.empty())
+    messages = evaluate_messages(programs, *input.fabric, input.fabric_hash, input.gpu, input.evaluation, bench);
+  return summarise_pass(with_workspace, mapped, in_order(mapped, std::move(kernels), std::move(messages)), validation);
 }
 
 }  // namespace lightcone::scenarios

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pass of a model (a prefill, a decode step, a training step) on one GPU: operators -> kernels -> evaluation ->
-// totals. Operators run one after another on one stream; kernels of one stream do not overlap. Several GPUs are not
-// covered here.
+// One pass of a model (a prefill, a decode step, a training step) as one GPU of a plan runs it: operators -> kernels
+// and messages -> evaluation -> totals. Operators run one after another on one stream; kernels and collectives of one
+// stream do not overlap. All GPUs have equal shares, so that one stands for all.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "hardware/program/message_program.h"
 #include "hardware/spec/gpu_spec.h"
 #include "models/graph/operator.h"
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/run/evaluate_kernels.h"
 #include "scenarios/run/run_result.h"
 #include "scenarios/run/validation_table.h"
+#include "workloads/plan_spec.h"
 
 namespace lightcone::scenarios {
 
@@ -34,6 +38,9 @@ struct PassInput {
   std::vector<MemoryOwner> memory;  // weights, KV cache, activations; the workspace of the kernels is added here
   hardware::GpuSpec gpu;
   std::string gpu_hash;
+  workloads::PlanSpec plan;
+  std::shared_ptr<const hardware::MachineGraph> fabric;  // null: one GPU
+  std::string fabric_hash;
   MappingOptions mapping;
   EvaluationSettings evaluation;
 };
@@ -41,13 +48,16 @@ struct PassInput {
 struct MappedOperator {
   OperatorNode node;
   KernelSequence sequence;
+  std::optional<hardware::MessageProgram> messages = {};  // of a collective, which has no kernels
+  [[nodiscard]] std::size_t steps() const { return messages ? 1 : sequence.kernels.size(); }
 };
 
 // Throws ConfigError naming the operator when one cannot run on this GPU.
 std::vector<MappedOperator> map_nodes(const PassInput& input);
 
-// All kernels of the operators, in order: the list that evaluate_kernels takes and summarise_pass expects.
+// All kernels of the operators, in order, and all collectives: the lists that are evaluated.
 std::vector<hardware::TileProgram> kernels_of(const std::vector<MappedOperator>& mapped);
+std::vector<hardware::MessageProgram> messages_of(const std::vector<MappedOperator>& mapped);
 
 // ConfigError when the owners need more than the GPU has: the three biggest with their sizes, and the bytes over.
 void check_memory(const std::vector<MemoryOwner>& owners, Bytes capacity, const std::string& gpu);
@@ -55,8 +65,8 @@ void check_memory(const std::vector<MemoryOwner>& owners, Bytes capacity, const 
 // Bytes as people read them: "12.3 GiB", "512 B".
 std::string readable(Bytes bytes);
 
-// Everything of RunResult from evaluated kernels; a pure function. `kernels` as kernels_of lists them. Throws RunError
-// naming every operator whose kernel has no result.
+// Everything of RunResult from evaluated kernels; a pure function. `kernels`: the steps of all
+// operators in order, kernels and collectives. Throws RunError naming every operator whose kernel has no result.
 RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperator>& mapped,
                          const std::vector<EvaluatedKernel>& kernels, const ValidationTable& validation);
 

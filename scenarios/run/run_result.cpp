@@ -27,6 +27,15 @@ Bytes RunResult::memory_used() const {
   return sum;
 }
 
+Seconds RunResult::exposed_communication() const {
+  Seconds sum;
+  for (const OperatorRow& row : operators) {
+    const double seconds = row.reason_seconds[static_cast<std::size_t>(CycleReason::communication)];
+    sum += Seconds(seconds * static_cast<double>(row.repeat));
+  }
+  return sum;
+}
+
 double RunResult::over_power_limit_share() const {
   double over = 0;
   for (const KernelRow& kernel : kernels) {

@@ -14,6 +14,7 @@
 
 #include "sim/base/units.h"
 #include "sim/observe/kernel_result.h"
+#include "sim/observe/message_result.h"
 
 namespace lightcone::scenarios {
 
@@ -25,11 +26,13 @@ struct ErrorEstimate {
   bool held_out = false;  // of points that no constant was calibrated on; else in-sample
 };
 
-// A distinct kernel of the run.
+// A distinct kernel, or collective, of the run.
 struct KernelRow {
   std::string hash;
   std::uint64_t launches = 0;  // over the whole pass
   KernelResult result;
+  std::optional<MessageResult> messages = {};  // of a collective, of which `result` is the view of one GPU
+  [[nodiscard]] std::string bound_by() const { return messages ? messages->bound_by : result.bound_by(); }
 };
 
 // One operator of the model graph, executed `repeat` times in the pass (once per layer of its section). Amounts and
@@ -95,19 +98,21 @@ inline constexpr std::string_view kEnergyCaveat = "not validated: no measured en
 
 struct RunResult {
   std::string scenario, model, machine, gpu, phase;  // phase: "prefill", "decode" or "training"
-  std::uint64_t batch = 0;                           // sequences (of a micro batch)
-  std::uint64_t tokens = 0;                          // processed (prefill, training) or produced (decode) by the pass
+  std::uint64_t batch = 0;                           // sequences (of a micro batch) of each data rank
+  std::uint64_t tokens = 0;  // processed (prefill, training) or produced (decode) by the pass, of all data ranks
+  std::uint64_t gpus = 1;
+  std::string plan;  // in words; operators, kernels and memory are those of one GPU
   std::vector<OperatorRow> operators;
   std::vector<KernelRow> kernels;
 
   Seconds latency;  // of one pass
-  double tokens_per_second = 0;
+  double tokens_per_second = 0;  // of all GPUs
   // Matrix FLOPs of the model at their peak / latency, 0..1. Of a training step: three times those of the forward pass
   // (each product has two gradients), attention by its unmasked pairs; nothing that is computed again counts.
   double model_flops_utilisation = 0;
   double hardware_flops_utilisation = 0;  // of all matrix FLOPs by the operators' formulas; differs in training only
   double hbm_utilisation = 0;             // HBM bytes moved / (peak bandwidth x latency), 0..1
-  Joules energy;
+  Joules energy;  // of all GPUs and what joins them
   double joules_per_token = 0;
   Watts mean_power;
   Hertz mean_clock, boost_clock;
@@ -121,6 +126,8 @@ struct RunResult {
   Provenance provenance;
 
   [[nodiscard]] Bytes memory_used() const;
+  [[nodiscard]] double tokens_per_second_per_gpu() const { return tokens_per_second / static_cast<double>(gpus); }
+  [[nodiscard]] Seconds exposed_communication() const;  // time in which the GPU waits for messages
   // Time of each phase, in order of first appearance.
   [[nodiscard]] std::vector<std::pair<std::string, Seconds>> phase_times() const;
   // Share of the latency in kernels that draw more than the board's limit even at the minimum clock.

@@ -9,6 +9,7 @@
 #include "scenarios/run/model_constants.h"
 #include "scenarios/run/operator_format.h"
 #include "scenarios/run/run_pass.h"
+#include "workloads/plan_rules.h"
 
 namespace lightcone::scenarios {
 namespace {
@@ -59,7 +60,7 @@ class KernelRows {
   explicit KernelRows(std::vector<KernelRow>& rows) : rows_(rows) {}
   std::size_t add(const EvaluatedKernel& kernel, std::uint64_t launches) {
     const auto [entry, is_new] = index_.emplace(kernel.hash, rows_.size());
-    if (is_new) rows_.push_back({kernel.hash, 0, kernel.result});
+    if (is_new) rows_.push_back({kernel.hash, 0, kernel.result, kernel.messages});
     rows_[entry->second].launches += launches;
     return entry->second;
   }
@@ -181,6 +182,7 @@ void add_totals(RunResult& result, const hardware::GpuSpec& gpu) {
     hbm_bytes += row.hbm_bytes.real() * repeat;
     clock_seconds += row.clock.count() * row.total_seconds();
   }
+  result.energy = result.energy * static_cast<double>(result.gpus);
   const double latency = result.latency.count();
   if (latency <= 0) return;
   result.tokens_per_second = static_cast<double>(result.tokens) / latency;
@@ -204,6 +206,8 @@ RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperato
   result.gpu = input.gpu.name;
   result.phase = input.phase;
   result.batch = input.batch;
+  result.gpus = input.plan.gpus();
+  result.plan = workloads::words(input.plan);
   result.tokens = input.tokens;
   KernelRows rows(result.kernels);
   std::string failures;
@@ -212,19 +216,21 @@ RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperato
     OperatorRow row = describe(entry, input.gpu);
     if (row.phase.empty()) row.phase = input.phase;
     KernelResult sum;
-    for (std::size_t k = 0; k < entry.sequence.kernels.size(); ++k) {
+    std::string collective_bound;
+    for (std::size_t k = 0; k < entry.steps(); ++k) {
       LIGHTCONE_ASSERT(next < kernels.size());
       const EvaluatedKernel& kernel = kernels[next++];
       if (!kernel.error.empty()) {
-        failures += fmt::format("\n  {} ({}), kernel {}: {}", row.name, row.section, entry.sequence.kernels[k].name,
-                                kernel.error);
+        failures += fmt::format("\n  {} ({}), kernel {}: {}", row.name, row.section,
+                                entry.messages ? entry.messages->name : entry.sequence.kernels[k].name, kernel.error);
         continue;
       }
+      if (kernel.messages) collective_bound = kernel.messages->bound_by;
       row.kernels.push_back(rows.add(kernel, entry.node.repeat));
       add_kernel(row, sum, kernel.result);
     }
     if (row.time.count() > 0) row.clock = Hertz(row.clock.count() / row.time.count());
-    row.bound_by = sum.bound_by();
+    row.bound_by = entry.messages ? collective_bound : sum.bound_by();
     row.expected_error =
         validation.find(result.gpu, input.evaluation.fidelity, validation_class(entry.node.op), row.time);
     result.operators.push_back(std::move(row));

@@ -96,7 +96,10 @@ std::string summary(const RunResult& result) {
   std::string out = fmt::format("{}: {} {} on {}, batch {}\n", result.scenario, result.model, result.phase,
                                 result.machine, result.batch);
   const bool training = result.phase == "training";
-  out += line("throughput", fmt::format("{:.1f} tokens/s", result.tokens_per_second));
+  if (result.gpus > 1) out += line("plan", fmt::format("{}, {} GPUs", result.plan, result.gpus));
+  out += line("throughput",
+              fmt::format("{:.1f} tokens/s", result.tokens_per_second) +
+                  (result.gpus > 1 ? fmt::format(", {:.1f} tokens/s/GPU", result.tokens_per_second_per_gpu()) : ""));
   out += line("latency", fmt::format("{} for {} {} tokens", readable_time(result.latency), result.tokens,
                                      training                    ? "trained"
                                      : result.phase == "prefill" ? "prompt"
@@ -108,8 +111,13 @@ std::string summary(const RunResult& result) {
                                                  "{:.1f} % with what is computed again",
                                                  100 * result.hardware_flops_utilisation)
                                    : ""));
+  if (result.gpus > 1) {
+    const Seconds exposed = result.exposed_communication();
+    out += line("communication", fmt::format("{} exposed, {:.1f} % of the time", readable_time(exposed),
+                                             100 * (exposed / result.latency)));
+  }
   out += line("HBM use", fmt::format("{:.1f} % of peak bandwidth", 100 * result.hbm_utilisation));
-  out += line("memory", memory_text(result));
+  out += line(result.gpus > 1 ? "memory per GPU" : "memory", memory_text(result));
   out += line("energy", fmt::format("{:.3g} J, {:.3g} J/token, {:.0f} W mean ({})", result.energy.count(),
                                     result.joules_per_token, result.mean_power.count(), kEnergyCaveat));
   const bool above = result.mean_clock > result.boost_clock;

@@ -141,7 +141,7 @@ std::string perfetto_trace(const RunResult& result) {
     const KernelResult& kernel = result.kernels[span.kernel_row].result;
     trace.add_slice(tracks.kernels, kernel.program, span.start, span.end,
                     {{"operator", rows[span.operator_row].name},
-                     {"bound by", kernel.bound_by()},
+                     {"bound by", result.kernels[span.kernel_row].bound_by()},
                      {"most time", std::string(kCycleReasonNames[static_cast<std::size_t>(kernel.top_reason())])}});
     add_counters(trace, tracks, span, kernel, result.hbm_peak);
   }

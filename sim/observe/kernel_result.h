@@ -51,7 +51,8 @@ struct WorkCounters {
 
 struct EnergyBreakdown {
   Joules idle, tensor, vector, shared, l2, hbm, sm;
-  [[nodiscard]] Joules total() const { return idle + tensor + vector + shared + l2 + hbm + sm; }
+  Joules links = {};  // between GPUs, and switches: this GPU's share
+  [[nodiscard]] Joules total() const { return idle + tensor + vector + shared + l2 + hbm + sm + links; }
 };
 
 // Utilisation of one resource during one slice of the kernel, 0..1.

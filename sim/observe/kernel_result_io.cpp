@@ -65,11 +65,12 @@ void write(const EnergyBreakdown& from, observe::EnergyBreakdown& to) {
   to.set_l2_j(from.l2.count());
   to.set_hbm_j(from.hbm.count());
   to.set_sm_j(from.sm.count());
+  to.set_links_j(from.links.count());
 }
 
 EnergyBreakdown read(const observe::EnergyBreakdown& from) {
   return {Joules(from.idle_j()), Joules(from.tensor_j()), Joules(from.vector_j()), Joules(from.shared_j()),
-          Joules(from.l2_j()),   Joules(from.hbm_j()),    Joules(from.sm_j())};
+          Joules(from.l2_j()),   Joules(from.hbm_j()),    Joules(from.sm_j()),     Joules(from.links_j())};
 }
 
 void write(const UtilisationSample& from, observe::UtilisationSample& to) {

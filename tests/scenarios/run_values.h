@@ -2,6 +2,7 @@
 // A small GPU and a pass of three operators with hand-made kernel results whose totals can be worked out on paper.
 #pragma once
 
+#include "scenarios/run/evaluate_messages.h"
 #include "scenarios/run/run_pass.h"
 
 namespace lightcone::test {
@@ -86,6 +87,34 @@ inline Example example() {
   const KernelResult rb = kernel("norm_bb", 10, {0, 0, 10, 0, 0, 0, 90, 0, 0, 0, 0}, 500000);
   e.kernels = {
       {"hash_a", ra, "", false}, {"hash_b", rb, "", false}, {"hash_b", rb, "", false}, {"hash_a", ra, "", true}};
+  return e;
+}
+
+// The same on four GPUs, with a sum over them of 50 us (5 us of it to start) behind each layer: 4 x 50 us more.
+inline Example with_collective() {
+  Example e = example();
+  e.input.plan.tensor = 4;
+  const models::Communication sum{models::CollectiveKind::all_reduce, models::ParallelAxis::tensor, 4, 100000};
+  const scenarios::OperatorNode node{"sum", "layer", 4, sum};
+  hardware::MessageProgram program;
+  program.name = "all_reduce_ring";
+  program.gpus = {0, 1, 2, 3};
+  e.input.nodes.insert(e.input.nodes.begin() + 2, node);
+  e.mapped.insert(e.mapped.begin() + 2, scenarios::MappedOperator{node, {{}, "ring"}, program});
+  MessageResult messages;
+  messages.program = program.name;
+  messages.evaluator = Evaluator::cycle;
+  messages.time = Seconds(50e-6);
+  messages.start = Seconds(5e-6);
+  messages.bound_by = "link nvlink4";
+  messages.links = {{"nvlink4", 8, Bytes(300000), 0.5, Joules(4e-3)}};
+  messages.messages = 24;
+  messages.payload = Bytes(280000);
+  messages.memory_read = messages.memory_written = Bytes(200000);
+  messages.sms = 4;
+  messages.energy = Joules(8e-3);
+  scenarios::EvaluatedKernel step{"hash_m", scenarios::as_kernel(messages, 4, e.input.gpu), "", false, messages};
+  e.kernels.insert(e.kernels.begin() + 3, step);
   return e;
 }
 

@@ -68,6 +68,34 @@ TEST_CASE("a kernel without a result fails the run and is named") {
   }
 }
 
+TEST_CASE("a collective is an operator whose time is communication, with the links' energy shared by the GPUs") {
+  const test::Example e = test::with_collective();
+  const RunResult result = test::summarised(e), alone = test::summarised(test::example());
+  REQUIRE(result.latency.count() == Approx(580e-6 + 4 * 50e-6));
+  REQUIRE(result.exposed_communication().count() == Approx(4 * 45e-6).epsilon(1e-3));
+  const OperatorRow& row = result.operators.at(2);
+  REQUIRE(row.kind == "all_reduce");
+  REQUIRE(row.bound_by == "link nvlink4");
+  REQUIRE(row.launch.count() == Approx(5e-6));
+  double reasons = 0;
+  for (const double seconds : row.reason_seconds) reasons += seconds;
+  REQUIRE(reasons == Approx(row.time.count()));
+  REQUIRE(row.hbm_bytes == Bytes(400000));
+  REQUIRE(result.kernels.at(row.kernels.at(0)).result.energy.links.count() == Approx(8e-3 / 4));
+  REQUIRE(result.gpus == 4);
+  REQUIRE(result.plan == "tensor 4");
+  REQUIRE(result.tokens_per_second_per_gpu() == Approx(result.tokens_per_second / 4));
+  REQUIRE(result.energy.count() == Approx(4 * (alone.energy.count() + 4 * row.energy.count())));
+  const std::string text = summary(result);
+  REQUIRE(text.find("tokens/s/GPU") != std::string::npos);
+  REQUIRE(text.find("exposed") != std::string::npos);
+  const auto read = parse_run_result(serialise(result));
+  REQUIRE(read);
+  REQUIRE(serialise(*read) == serialise(result));
+  REQUIRE(read->kernels.at(row.kernels.at(0)).messages->links.at(0).wire == Bytes(300000));
+  REQUIRE(to_json(result).find("\"wire_bytes\": 300000") != std::string::npos);
+}
+
 TEST_CASE("what does not fit names the three biggest owners and the bytes over") {
   const std::vector<MemoryOwner> owners{{"workspace", Bytes(5)},
                                         {"KV cache", Bytes(3ull << 30)},

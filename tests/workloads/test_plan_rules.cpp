@@ -110,7 +110,7 @@ TEST_CASE("each rule is named under its field") {
                Contains("expert 3 does not divide 8 experts; nearest: 2 or 4"));
 }
 
-TEST_CASE("the product must be the machine's GPUs; where replicas would fill them their number is said") {
+TEST_CASE("the product must be the machine's GPUs, and replicas that would fill them are named") {
   const auto faults = [](const PlanSpec& plan, std::uint64_t gpus) {
     return plan_faults(plan, models::load_model("llama3_1_70b"), decode(8), gpus);
   };
