@@ -24,8 +24,7 @@ using KernelFunction = std::function<KernelResult(const hardware::TileProgram&, 
                                                   const hardware::EvaluateOptions&)>;
 
 // The two evaluators, of kernels and of collectives, as values, so that a test can put its own in their place.
-using MessageFunction =
-    std::function<MessageResult(const hardware::MessageProgram&, const hardware::MachineGraph&)>;
+using MessageFunction = std::function<MessageResult(const hardware::MessageProgram&, const hardware::MachineGraph&)>;
 
 struct Evaluators {
   KernelFunction analytical;

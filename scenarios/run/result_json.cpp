@@ -50,17 +50,17 @@ Json operator_json(const OperatorRow& row) {
 Json kernel_json(const KernelRow& row) {
   const KernelResult& r = row.result;
   Json json{{"program", r.program},
-              {"hash", row.hash},
-              {"launches", row.launches},
-              {"time_us", r.time.count() * 1e6},
-              {"bound_by", row.bound_by()},
-              {"top_reason", kCycleReasonNames[static_cast<std::size_t>(r.top_reason())]},
-              {"clock_mhz", r.clock.count() * 1e-6},
-              {"power_limit_held", r.power_limit_held},
-              {"energy_j", r.energy.total().count()},
-              {"hbm_read_bytes", r.work.hbm_read.count()},
-              {"hbm_written_bytes", r.work.hbm_written.count()},
-              {"simulated_fraction", r.simulated_fraction}};
+            {"hash", row.hash},
+            {"launches", row.launches},
+            {"time_us", r.time.count() * 1e6},
+            {"bound_by", row.bound_by()},
+            {"top_reason", kCycleReasonNames[static_cast<std::size_t>(r.top_reason())]},
+            {"clock_mhz", r.clock.count() * 1e-6},
+            {"power_limit_held", r.power_limit_held},
+            {"energy_j", r.energy.total().count()},
+            {"hbm_read_bytes", r.work.hbm_read.count()},
+            {"hbm_written_bytes", r.work.hbm_written.count()},
+            {"simulated_fraction", r.simulated_fraction}};
   if (!row.messages) return json;
   json["messages"] = row.messages->messages;
   json["payload_bytes"] = row.messages->payload.count();
@@ -107,9 +107,9 @@ Json memory_json(const RunResult& result) {
 }  // namespace
 
 std::string to_json(const RunResult& result) {
-  Json json{{"scenario", result.scenario}, {"model", result.model}, {"machine", result.machine}, {"gpu", result.gpu},
-            {"phase", result.phase},       {"batch", result.batch}, {"tokens", result.tokens},   {"gpus", result.gpus},
-            {"plan", result.plan}};
+  Json json{{"scenario", result.scenario}, {"model", result.model}, {"machine", result.machine},
+            {"gpu", result.gpu},           {"phase", result.phase}, {"batch", result.batch},
+            {"tokens", result.tokens},     {"gpus", result.gpus},   {"plan", result.plan}};
   json["totals"] = totals_json(result);
   json["memory"] = memory_json(result);
   json["roofline"] = {{"hbm_gigabytes_per_s", result.hbm_peak.count() * 1e-9}};

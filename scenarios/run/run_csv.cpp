@@ -87,7 +87,8 @@ std::string kernels_csv(const RunResult& result) {
   append(titles, reason_titles("_sm_cycles"));
   append(titles, {"mma_useful_flops", "mma_executed_flops", "vector_flops", "sfu_ops", "shared_bytes", "l2_read_bytes",
                   "l2_written_bytes", "l2_hit_bytes", "hbm_read_bytes", "hbm_written_bytes", "ctas"});
-  append(titles, {"idle_j", "tensor_j", "vector_j", "shared_j", "l2_j", "hbm_j", "sm_j", "links_j", "simulated_fraction"});
+  append(titles,
+         {"idle_j", "tensor_j", "vector_j", "shared_j", "l2_j", "hbm_j", "sm_j", "links_j", "simulated_fraction"});
   std::map<std::size_t, const OperatorRow*> first_user;
   for (const OperatorRow& row : result.operators) {
     for (const std::size_t kernel : row.kernels) first_user.emplace(kernel, &row);

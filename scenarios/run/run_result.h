@@ -105,14 +105,14 @@ struct RunResult {
   std::vector<OperatorRow> operators;
   std::vector<KernelRow> kernels;
 
-  Seconds latency;  // of one pass
+  Seconds latency;               // of one pass
   double tokens_per_second = 0;  // of all GPUs
   // Matrix FLOPs of the model at their peak / latency, 0..1. Of a training step: three times those of the forward pass
   // (each product has two gradients), attention by its unmasked pairs; nothing that is computed again counts.
   double model_flops_utilisation = 0;
   double hardware_flops_utilisation = 0;  // of all matrix FLOPs by the operators' formulas; differs in training only
   double hbm_utilisation = 0;             // HBM bytes moved / (peak bandwidth x latency), 0..1
-  Joules energy;  // of all GPUs and what joins them
+  Joules energy;                          // of all GPUs and what joins them
   double joules_per_token = 0;
   Watts mean_power;
   Hertz mean_clock, boost_clock;

@@ -22,13 +22,21 @@ TEST_CASE("the hash of a message program depends on every field") {
   const std::vector<std::function<void(MessageProgram&)>> changes{
       [](MessageProgram&) {},
       [](MessageProgram& p) { p.name = "tree"; },
-      [](MessageProgram& p) { p.gpus = {0, 2}; },
+      [](MessageProgram& p) {
+        p.gpus = {0, 2};
+      },
       [](MessageProgram& p) { p.start = Picoseconds(1); },
-      [](MessageProgram& p) { p.symmetry = {0, 0}; },
-      [](MessageProgram& p) { p.groups = {{0}, {1}}; },
+      [](MessageProgram& p) {
+        p.symmetry = {0, 0};
+      },
+      [](MessageProgram& p) {
+        p.groups = {{0}, {1}};
+      },
       [](MessageProgram& p) { p.workers[0].path = 1; },
       [](MessageProgram& p) { p.workers[0].group = 1; },
-      [](MessageProgram& p) { p.workers[0].peers = {1, 0}; },
+      [](MessageProgram& p) {
+        p.workers[0].peers = {1, 0};
+      },
       [](MessageProgram& p) { p.workers[1].rank = 0; },
       [](MessageProgram& p) { p.classes[0].rate = BytesPerSecond(1); },
       [](MessageProgram& p) { p.classes[0].step_overhead = Picoseconds(1); },
