@@ -178,10 +178,4 @@ struct GpuSpec {
   [[nodiscard]] Cycles near_l2_latency() const { return noc.request_latency + l2.hit_latency + noc.response_latency; }
 };
 
-struct MachineSpec {
-  std::string name;
-  GpuSpec gpu;
-  std::uint32_t gpu_count = 1;  // fabrics of several GPUs come with the machine graph
-};
-
 }  // namespace lightcone::hardware

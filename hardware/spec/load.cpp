@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hardware/machine.pb.h"
+#include "hardware/spec/load_fabric.h"
 #include "hardware/spec/sources.h"
 #include "sim/base/message_reader.h"
 #include "sim/base/resources.h"
@@ -337,9 +338,19 @@ MachineSpec to_machine_spec(const google::protobuf::Message& message, const Fiel
   out.name = from.text("name");
   out.gpu = read_gpu(from.child("gpu"));
   out.gpu_count = static_cast<std::uint32_t>(from.integer_or("gpu_count", 1));
-  if (out.gpu_count != 1) from.fault("gpu_count", "only 1 is modelled: a machine of several GPUs needs a fabric");
+  if (from.has("fabric")) {
+    const std::size_t faults_before = faults.size();
+    out.fabric = read_fabric(from.child("fabric"));
+    if (faults.size() == faults_before && out.gpu_count != out.fabric->gpu_count())
+      from.fault("gpu_count", fmt::format("must be {}, the GPUs of the fabric, got {}", out.fabric->gpu_count(),
+                                          out.gpu_count));
+  } else if (out.gpu_count != 1) {
+    from.fault("gpu_count", "must be 1: a machine of several GPUs needs a fabric");
+  }
   if (!faults.empty()) throw ConfigError(std::move(faults));
-  out.gpu.sources = parameter_sources(static_cast<const proto::Machine&>(message).gpu(), locations.below("gpu"));
+  const auto& machine = static_cast<const proto::Machine&>(message);
+  out.gpu.sources = parameter_sources(machine.gpu(), locations.below("gpu"));
+  if (out.fabric) out.fabric_sources = parameter_sources(machine.fabric(), locations.below("fabric"));
   return out;
 }
 

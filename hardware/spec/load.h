@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "hardware/spec/gpu_spec.h"
+#include "hardware/spec/machine_spec.h"
 #include "sim/base/field_locations.h"
 
 namespace google::protobuf {

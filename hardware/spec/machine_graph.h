@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,13 +18,20 @@ namespace lightcone::hardware {
 using VertexIndex = std::uint32_t;
 using LinkIndex = std::uint32_t;
 
+inline constexpr std::uint32_t kNoGpu = std::numeric_limits<std::uint32_t>::max();
+
 // One direction of a bundle of equal links between two vertices.
 struct DirectedLink {
   VertexIndex from = 0, to = 0;
   std::uint16_t kind = 0;  // index into FabricSpec::links
   double count = 1;        // parallel links in the bundle, slowed ones in proportion
   BytesPerSecond wire;     // of the bundle, headers included
+  // Equal numbers: links that a symmetry of the graph maps onto each other; meant where the graph is not degraded.
+  std::uint32_t orbit = 0;
+  std::uint32_t gpu = kNoGpu;  // the GPU whose own port it is (or its NIC's); none: between switches
 };
+
+enum class VertexKind : std::uint8_t { gpu, nic, packet_switch, circuit_switch };
 
 class MachineGraph {
  public:
@@ -36,7 +45,16 @@ class MachineGraph {
   [[nodiscard]] std::uint32_t gpu_count() const;  // missing ones left out
   [[nodiscard]] std::size_t vertex_count() const;
   [[nodiscard]] std::string vertex_name(VertexIndex vertex) const;  // "gpu[3]", "node[0].switch[1]"
+  [[nodiscard]] VertexKind vertex_kind(VertexIndex vertex) const;
+  // Index into the kinds of FabricSpec (switches, nics, circuit_switches); of a GPU that forwards in a torus, its
+  // router's. Absent: passing costs nothing.
+  [[nodiscard]] std::optional<std::uint32_t> vertex_spec(VertexIndex vertex) const;
+  [[nodiscard]] std::optional<VertexIndex> find_vertex(const std::string& name) const;
+  // From the arrival of a first bit to its leaving: switch, NIC or router.
+  [[nodiscard]] Seconds pass_latency(VertexIndex vertex) const;
   [[nodiscard]] const std::vector<DirectedLink>& links() const;
+  // Copies of the vertex that the graph shows as one (switches of interleaved planes).
+  [[nodiscard]] std::uint32_t vertex_copies(VertexIndex vertex) const;
 
   // Links from GPU a to GPU b, in order; empty when a == b. `path` picks among equally short ways.
   [[nodiscard]] std::vector<LinkIndex> route(std::uint32_t a, std::uint32_t b, std::uint32_t path) const;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "hardware/spec/gpu_spec.h"
+#include "hardware/spec/machine_spec.h"
 #include "models/model_spec.h"
 #include "workloads/plan_spec.h"
 #include "workloads/workload_spec.h"

@@ -26,13 +26,17 @@ std::string below_machine(const std::string& assignment) {
   return assignment.substr(prefix.size());
 }
 
-std::unique_ptr<PredictionMachine> load(const std::string& name, const std::vector<std::string>& sets) {
+hardware::MachineSpec load(const std::string& name, const std::vector<std::string>& sets) {
   const std::string file = find_catalog_file("machine", hardware::kMachineCatalog, name);
   const auto message = hardware::new_machine_message();
   FieldLocations locations = load_over_base(file, *message, hardware::find_machine_base);
   for (const std::string& assignment : sets) apply_set(*message, locations, below_machine(assignment));
+  return hardware::to_machine_spec(*message, locations);
+}
+
+std::unique_ptr<PredictionMachine> prediction_machine(const hardware::MachineSpec& spec) {
   auto machine = std::make_unique<PredictionMachine>();
-  machine->gpu = hardware::to_machine_spec(*message, locations).gpu;
+  machine->gpu = spec.gpu;
   machine->gpu_hash = hardware::spec_hash(machine->gpu);
   return machine;
 }
@@ -41,10 +45,14 @@ std::unique_ptr<PredictionMachine> load(const std::string& name, const std::vect
 
 Machines::Machines(const std::string& name, const std::vector<std::string>& sets) : automatic_(name == "auto") {
   if (!automatic_) {
-    machines_.push_back(load(name, sets));
+    machines_.push_back(prediction_machine(load(name, sets)));
     return;
   }
-  for (const std::string& entry : hardware::list_machines()) machines_.push_back(load(entry, sets));
+  for (const std::string& entry : hardware::list_machines()) {
+    const hardware::MachineSpec machine = load(entry, sets);
+    if (machine.gpu_count > 1) continue;  // its GPU is in the catalog by itself
+    machines_.push_back(prediction_machine(machine));
+  }
 }
 
 const PredictionMachine* Machines::by_alias(const std::string& gpu) const {

@@ -123,6 +123,16 @@ std::vector<std::string> MessageReader::texts(const std::string& field) const {
   return out;
 }
 
+std::vector<std::uint32_t> MessageReader::integers(const std::string& field) const {
+  std::vector<std::uint32_t> out;
+  const FieldDescriptor* found = find(field, false);
+  if (found == nullptr) return out;
+  for (int i = 0; i < message_->GetReflection()->FieldSize(*message_, found); ++i) {
+    out.push_back(message_->GetReflection()->GetRepeatedUInt32(*message_, found, i));
+  }
+  return out;
+}
+
 std::vector<MessageReader> MessageReader::children(const std::string& field) const {
   std::vector<MessageReader> out;
   const FieldDescriptor* found = find(field, false);

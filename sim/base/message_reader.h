@@ -58,8 +58,11 @@ class MessageReader {
   std::string text_or(const std::string& field, const std::string& missing) const;
   NumberFormat number_format_or(const std::string& field, NumberFormat missing) const;
   std::vector<std::string> texts(const std::string& field) const;
+  std::vector<std::uint32_t> integers(const std::string& field) const;  // of a repeated uint32
   std::vector<MessageReader> children(const std::string& field) const;  // of a repeated message
 
+  // Of the whole file, so far.
+  [[nodiscard]] std::size_t fault_count() const { return faults_->size(); }
   // A fault of `field` (empty: of this message as a whole).
   void fault(const std::string& field, std::string message) const;
 
