@@ -31,18 +31,14 @@ BytesPerSecond LinkSpec::wire() const {
 Bytes LinkSpec::wire_bytes(Bytes payload) const {
   const std::uint64_t full = payload.count() / packet_payload.count();
   const std::uint64_t rest = payload.count() % packet_payload.count();
-  const auto padded = [this](std::uint64_t carried) {
-    return round_up(packet_header.count() + carried, flit.count());
-  };
+  const auto padded = [this](std::uint64_t carried) { return round_up(packet_header.count() + carried, flit.count()); };
   const bool short_packet = rest > 0 || full == 0;  // a flag alone is a packet too
   return Bytes(full * padded(packet_payload.count()) + (short_packet ? padded(rest) : 0));
 }
 
 double LinkSpec::packet_efficiency() const { return packet_payload / wire_bytes(packet_payload); }
 
-Seconds LinkSpec::latency() const {
-  return serdes_latency + fec_latency + Seconds(metres * flight_per_metre.count());
-}
+Seconds LinkSpec::latency() const { return serdes_latency + fec_latency + Seconds(metres * flight_per_metre.count()); }
 
 Seconds LinkSpec::round_trip() const { return latency() * 2.0; }
 

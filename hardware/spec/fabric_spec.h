@@ -42,8 +42,8 @@ struct OpticalSpec {
   double receiver_sensitivity_dbm = 0;  // optical modulation amplitude at the error rate that the FEC can mend
   double margin_db = 0;                 // kept for ageing and temperature
   double laser_wall_plug_efficiency = 0.1;
-  double modulator_pj_per_bit = 0;  // modulator and its driver
-  double receiver_pj_per_bit = 0;   // photodiode, transimpedance amplifier, clock recovery
+  double modulator_pj_per_bit = 0;    // modulator and its driver
+  double receiver_pj_per_bit = 0;     // photodiode, transimpedance amplifier, clock recovery
   double ring_tuning_milliwatts = 0;  // heaters of one wavelength, both ends; on whether or not bits pass
 
   [[nodiscard]] double gigabits_per_second() const { return wavelengths * gigabaud * bits_per_symbol; }  // of a lane
@@ -84,8 +84,8 @@ struct LinkSpec {
   [[nodiscard]] Seconds round_trip() const;  // of a credit: out with the data, back with the answer
   // Rate that the link keeps up: the wire's, or buffer per round trip when credits run out before they come back.
   [[nodiscard]] BytesPerSecond sustained() const;
-  [[nodiscard]] double dynamic_pj_per_bit() const;  // electrical part, modulator and receiver
-  [[nodiscard]] Watts standing_power() const;       // idle, lasers, ring heaters
+  [[nodiscard]] double dynamic_pj_per_bit() const;    // electrical part, modulator and receiver
+  [[nodiscard]] Watts standing_power() const;         // idle, lasers, ring heaters
   [[nodiscard]] double full_load_pj_per_bit() const;  // with the standing power spread over all bits
 };
 
@@ -133,12 +133,12 @@ enum class Topology : std::uint8_t {
 };
 
 struct FatTree {
-  std::uint32_t rails = 1;         // GPU i of a domain hangs on rail i mod rails; each leaf serves one rail
-  std::uint32_t leaf_gpus = 0;     // GPUs of one leaf
-  std::uint32_t leaf_uplinks = 0;  // links of a leaf to all its spines
-  std::uint32_t spines = 0;        // of one pod; 0: one leaf holds all
-  std::uint32_t pod_gpus = 0;      // GPUs under the same spines; 0: all
-  std::uint32_t cores = 0;         // core c joins spine c mod spines of every pod; 0: one pod
+  std::uint32_t rails = 1;          // GPU i of a domain hangs on rail i mod rails; each leaf serves one rail
+  std::uint32_t leaf_gpus = 0;      // GPUs of one leaf
+  std::uint32_t leaf_uplinks = 0;   // links of a leaf to all its spines
+  std::uint32_t spines = 0;         // of one pod; 0: one leaf holds all
+  std::uint32_t pod_gpus = 0;       // GPUs under the same spines; 0: all
+  std::uint32_t cores = 0;          // core c joins spine c mod spines of every pod; 0: one pod
   std::uint32_t spine_uplinks = 0;  // links of a spine to all its cores
 };
 
@@ -189,8 +189,8 @@ struct FabricSpec {
   std::vector<std::uint32_t> missing_gpus;
   std::vector<SlowLink> slow_links;
 
-  [[nodiscard]] std::uint32_t slots() const;      // places for GPUs: the product of the sizes
-  [[nodiscard]] std::uint32_t gpu_count() const;  // slots without the missing ones
+  [[nodiscard]] std::uint32_t slots() const;                         // places for GPUs: the product of the sizes
+  [[nodiscard]] std::uint32_t gpu_count() const;                     // slots without the missing ones
   [[nodiscard]] std::uint32_t domain_size(std::size_t level) const;  // GPUs in a domain of the level
 };
 

@@ -72,8 +72,8 @@ class GraphLevel {
   // From the port of a GPU to a switch; the GPU owns both directions.
   [[nodiscard]] Bundle port(std::uint32_t slot, std::uint32_t plane, VertexIndex to, double count,
                             std::uint32_t orbit) const {
-    return {attach(slot, plane), to, static_cast<std::uint16_t>(spec().link), count, 2 * orbit, 2 * orbit + 1, slot,
-            slot};
+    return {
+        attach(slot, plane), to, static_cast<std::uint16_t>(spec().link), count, 2 * orbit, 2 * orbit + 1, slot, slot};
   }
   [[nodiscard]] Bundle trunk(VertexIndex a, VertexIndex b, double count, std::uint32_t orbit) const {
     return {a, b, static_cast<std::uint16_t>(spec().trunk_link()), count, 2 * orbit, 2 * orbit + 1, kNoGpu, kNoGpu};

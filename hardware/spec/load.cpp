@@ -342,8 +342,8 @@ MachineSpec to_machine_spec(const google::protobuf::Message& message, const Fiel
     const std::size_t faults_before = faults.size();
     out.fabric = read_fabric(from.child("fabric"));
     if (faults.size() == faults_before && out.gpu_count != out.fabric->gpu_count())
-      from.fault("gpu_count", fmt::format("must be {}, the GPUs of the fabric, got {}", out.fabric->gpu_count(),
-                                          out.gpu_count));
+      from.fault("gpu_count",
+                 fmt::format("must be {}, the GPUs of the fabric, got {}", out.fabric->gpu_count(), out.gpu_count));
   } else if (out.gpu_count != 1) {
     from.fault("gpu_count", "must be 1: a machine of several GPUs needs a fabric");
   }

@@ -207,8 +207,8 @@ class LevelReader {
     const SwitchSpec* kind = need_switch();
     if (kind == nullptr) return;
     must_fit(from, "router_gpus",
-             std::uint64_t{d.router_gpus} * out_.links_per_gpu +
-                 (d.group_routers - 1) * std::uint64_t{d.local_links} + d.router_global_links,
+             std::uint64_t{d.router_gpus} * out_.links_per_gpu + (d.group_routers - 1) * std::uint64_t{d.local_links} +
+                 d.router_global_links,
              *kind, "a router");
     const std::uint64_t group = std::uint64_t{d.router_gpus} * d.group_routers;
     must_divide(from, "group_routers", group, gpus(), "GPUs (routers x GPUs of a router)");

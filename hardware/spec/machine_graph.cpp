@@ -90,10 +90,10 @@ struct MachineGraph::Impl {
 
   void add(const Bundle& bundle, std::uint32_t orbit_base) {
     const BytesPerSecond wire(fabric.links[bundle.kind].wire().count() * bundle.count);
-    links.push_back({bundle.a, bundle.b, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_there,
-                     bundle.gpu_there});
-    links.push_back({bundle.b, bundle.a, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_back,
-                     bundle.gpu_back});
+    links.push_back(
+        {bundle.a, bundle.b, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_there, bundle.gpu_there});
+    links.push_back(
+        {bundle.b, bundle.a, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_back, bundle.gpu_back});
   }
 
   // Orbits of one level stand behind those of the level before it; the first two are of the host links.
@@ -163,7 +163,8 @@ struct MachineGraph::Impl {
       };
       const auto from = find(slow.from), to = find(slow.to);
       if (!from) fault("from", fmt::format("\"{}\" is no vertex of this machine (such as {})", slow.from, name(0)));
-      if (!to) fault("to", fmt::format("\"{}\" is no vertex of this machine (such as {})", slow.to, name(vertices - 1)));
+      if (!to)
+        fault("to", fmt::format("\"{}\" is no vertex of this machine (such as {})", slow.to, name(vertices - 1)));
       if (!from || !to) continue;
       const LinkIndex there = link_between(*from, *to), back = link_between(*to, *from);
       if (there == kNowhere || back == kNowhere) {
@@ -228,9 +229,9 @@ struct MachineGraph::Impl {
     std::vector<VertexIndex> before(vertices, kNowhere);
     const boost::filtered_graph<Csr, MayLeave> ways(*csr, MayLeave{this, csr.get(), origin});
     const auto record = boost::record_predecessors(before.data(), boost::on_tree_edge());
-    boost::breadth_first_search(ways, boost::vertex(origin, *csr),
-                                boost::visitor(boost::make_bfs_visitor(record))
-                                    .vertex_index_map(boost::get(boost::vertex_index, *csr)));
+    boost::breadth_first_search(
+        ways, boost::vertex(origin, *csr),
+        boost::visitor(boost::make_bfs_visitor(record)).vertex_index_map(boost::get(boost::vertex_index, *csr)));
     before[origin] = origin;
     return before;
   }

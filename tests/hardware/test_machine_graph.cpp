@@ -64,8 +64,8 @@ TEST_CASE("NVLink through NVSwitch: latency and bandwidth as the parts add up") 
   const LinkSpec& link = fabric.links[0];
   // 18 links of 25 GB/s; 256 of 272 bytes are payload.
   REQUIRE(graph.bandwidth(0, 5).count() == Approx(450e9 * 256 / 272));
-  const double latency = 2 * fabric.port_latency.count() + 2 * link.latency().count() +
-                         fabric.switches[0].latency.count();
+  const double latency =
+      2 * fabric.port_latency.count() + 2 * link.latency().count() + fabric.switches[0].latency.count();
   REQUIRE(graph.latency(0, 5).count() == Approx(latency));
   REQUIRE(graph.latency(3, 3).count() == 0);
   REQUIRE(graph.reduces_in_switch({0, 1, 2, 3, 4, 5, 6, 7}));
