@@ -1,144 +1,243 @@
 // SPDX-License-Identifier: Apache-2.0
-// Machines of the catalog as graphs: routes that hang together, latency and bandwidth equal to their closed forms,
-// degraded machines, and what is refused.
+// Machines of several GPUs: their files, the graph and its routes, degraded ones, and link budgets.
 #include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <queue>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "catch.h"
 #include "hardware/spec/load.h"
 #include "hardware/spec/machine_graph.h"
+#include "hardware/spec/sources.h"
 #include "sim/base/error.h"
+#include "temporary_folder.h"
 
 using namespace lightcone;
 using namespace lightcone::hardware;
+using lightcone::test::TemporaryFolder;
 
 namespace {
 
-FabricSpec fabric_of(const std::string& name) {
-  const MachineSpec machine = load_machine(name);
-  REQUIRE(machine.fabric.has_value());
-  REQUIRE(machine.gpu_count == machine.fabric->gpu_count());
-  return *machine.fabric;
+MachineSpec derived(const std::string& text) {
+  const TemporaryFolder folder;
+  const std::string path = (folder.path() / "machine.textproto").string();
+  std::ofstream(path) << text;
+  return load_machine(path);
 }
 
-void require_route(const MachineGraph& graph, std::uint32_t a, std::uint32_t b, std::uint32_t path) {
-  const std::vector<LinkIndex> way = graph.route(a, b, path);
-  REQUIRE_FALSE(way.empty());
-  std::set<VertexIndex> seen{graph.links()[way.front()].from};
-  for (std::size_t i = 0; i < way.size(); ++i) {
-    const DirectedLink& link = graph.links()[way[i]];
-    if (i > 0) REQUIRE(graph.links()[way[i - 1]].to == link.from);
-    REQUIRE(seen.insert(link.to).second);  // no vertex twice
-    REQUIRE(link.wire.count() > 0);
+std::string fault_of(const std::string& text) {
+  try {
+    derived(text);
+  } catch (const ConfigError& error) {
+    std::string all;
+    for (const Diagnostic& d : error.diagnostics()) all += d.text() + "\n";
+    return all;
   }
-  REQUIRE(graph.vertex_name(graph.links()[way.front()].from) == "gpu[" + std::to_string(a) + "]");
-  REQUIRE(graph.vertex_name(graph.links()[way.back()].to) == "gpu[" + std::to_string(b) + "]");
+  return {};
 }
 
-}  // namespace
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-TEST_CASE("every machine with a fabric: routes from end to end, on every way") {
-  for (const char* name : {"dgx_a100", "dgx_h100", "dgx_b200", "gb200_nvl72", "h100_cluster", "h100_ocs_torus",
-                           "infiniband_64", "photonic_circuit_pod", "photonic_cpo_pod", "photonic_interposer_pod"}) {
-    INFO(name);
-    const MachineGraph graph(fabric_of(name));
-    const std::uint32_t gpus = graph.gpu_count();
-    for (std::uint32_t a = 0; a < gpus; a += std::max(1u, gpus / 7)) {
-      for (std::uint32_t b = 0; b < gpus; b += std::max(1u, gpus / 11)) {
-        if (a == b) continue;
-        for (std::uint32_t path = 0; path < std::min(5u, graph.path_count(a, b)); ++path) {
-          require_route(graph, a, b, path);
-        }
-        // Half way round an even ring, both directions are as short and may cross different blocks.
-        if (std::string(name) != "h100_ocs_torus") REQUIRE(graph.latency(a, b) == graph.latency(b, a));
-        REQUIRE(graph.level(a, b) == graph.level(b, a));
+MachineGraph graph_of(const std::string& name) { return MachineGraph(*load_machine(name).fabric); }
+
+// A level of `size` over the DGX H100's kinds.
+MachineSpec torus(const std::string& dimensions, std::uint32_t size, const std::string& more = "") {
+  return derived("base: \"dgx_h100\"\ngpu_count: " + std::to_string(size) +
+                 "\nfabric {\n level { name: \"node\" topology: TORUS interleaved: false size: " + std::to_string(size) +
+                 " planes: 1 links_per_gpu: 12 dimensions: [" + dimensions + "] }\n" + more + "}\n");
+}
+
+// Hops of a shortest way by breadth-first search over the links, GPUs forwarding or not.
+std::uint32_t hops(const MachineGraph& graph, VertexIndex from, VertexIndex to, bool gpus_forward) {
+  std::multimap<VertexIndex, VertexIndex> out;
+  for (const DirectedLink& link : graph.links()) out.emplace(link.from, link.to);
+  std::map<VertexIndex, std::uint32_t> seen{{from, 0}};
+  std::queue<VertexIndex> next({from});
+  while (!next.empty()) {
+    const VertexIndex v = next.front();
+    next.pop();
+    if (v == to) return seen[v];
+    if (v != from && !gpus_forward && graph.vertex_kind(v) == VertexKind::gpu) continue;
+    for (auto [at, end] = out.equal_range(v); at != end; ++at) {
+      if (seen.emplace(at->second, seen[v] + 1).second) next.push(at->second);
+    }
+  }
+  return 0;
+}
+
+// Every route joins its ends link by link, and is as short as the search finds.
+void check_routes(const MachineGraph& graph, bool gpus_forward, std::uint32_t step) {
+  const auto& links = graph.links();
+  for (std::uint32_t a = 0; a < graph.gpu_count(); a += step) {
+    for (std::uint32_t b = 0; b < graph.gpu_count(); b += step + 1) {
+      if (a == b) continue;
+      const std::uint32_t shortest = hops(graph, a, b, gpus_forward);
+      for (std::uint32_t path = 0; path < std::min(graph.path_count(a, b), 8u); ++path) {
+        const std::vector<LinkIndex> way = graph.route(a, b, path);
+        REQUIRE(way.size() == shortest);
+        REQUIRE(links[way.front()].from == a);
+        REQUIRE(links[way.back()].to == b);
+        for (std::size_t i = 1; i < way.size(); ++i) REQUIRE(links[way[i - 1]].to == links[way[i]].from);
       }
     }
   }
 }
 
-TEST_CASE("NVLink through NVSwitch: latency and bandwidth as the parts add up") {
-  const FabricSpec fabric = fabric_of("dgx_h100");
-  const MachineGraph graph(fabric);
-  const LinkSpec& link = fabric.links[0];
-  // 18 links of 25 GB/s; 256 of 272 bytes are payload.
-  REQUIRE(graph.bandwidth(0, 5).count() == Approx(450e9 * 256 / 272));
-  const double latency =
-      2 * fabric.port_latency.count() + 2 * link.latency().count() + fabric.switches[0].latency.count();
-  REQUIRE(graph.latency(0, 5).count() == Approx(latency));
-  REQUIRE(graph.latency(3, 3).count() == 0);
-  REQUIRE(graph.reduces_in_switch({0, 1, 2, 3, 4, 5, 6, 7}));
-  REQUIRE_FALSE(MachineGraph(fabric_of("dgx_a100")).reduces_in_switch({0, 1}));
-  const auto& symmetry = graph.symmetry();
-  REQUIRE(std::set<std::uint32_t>(symmetry.begin(), symmetry.end()).size() == 1);
-  REQUIRE(MachineGraph(fabric_of("dgx_a100")).bandwidth(0, 1).count() == Approx(300e9 * 256 / 272));
-  REQUIRE(MachineGraph(fabric_of("dgx_b200")).bandwidth(0, 1).count() == Approx(900e9 * 256 / 272));
-}
+}  // namespace
 
-TEST_CASE("a message on the wire: whole packets, their headers, the last one padded to flits") {
-  const LinkSpec link = fabric_of("dgx_h100").links[0];
-  REQUIRE(link.wire_bytes(Bytes(256)).count() == 272);
-  REQUIRE(link.wire_bytes(Bytes(1)).count() == 32);
-  REQUIRE(link.wire_bytes(Bytes(257)).count() == 272 + 32);
-  REQUIRE(link.packet_efficiency() == Approx(256.0 / 272));
-  LinkSpec starved = link;
-  starved.receiver_buffer = Bytes(512);
-  REQUIRE(starved.sustained() < link.sustained());
-  REQUIRE(starved.sustained().count() == Approx(512 / starved.round_trip().count()));
-}
-
-TEST_CASE("a slow link and a missing GPU") {
-  FabricSpec fabric = fabric_of("dgx_h100");
-  const MachineGraph whole(fabric);
-  const DirectedLink& up = whole.links()[whole.route(3, 4, 0).front()];
-  fabric.slow_links = {{whole.vertex_name(up.from), whole.vertex_name(up.to), 0.5}};
-  const MachineGraph slowed(fabric);
-  REQUIRE(slowed.bandwidth(3, 4).count() == Approx(0.5 * whole.bandwidth(3, 4).count()));
-  REQUIRE(slowed.bandwidth(0, 4).count() == Approx(whole.bandwidth(0, 4).count()));
-  const auto& symmetry = slowed.symmetry();
-  REQUIRE(std::set<std::uint32_t>(symmetry.begin(), symmetry.end()).size() == 8);  // no two are taken to be alike
-  fabric.slow_links[0].to = "gpu[4]";
-  REQUIRE_THROWS_AS(MachineGraph(fabric), ConfigError);
-  fabric.slow_links.clear();
-  fabric.missing_gpus = {2};
-  const MachineGraph seven(fabric);
-  REQUIRE(seven.gpu_count() == 7);
-  REQUIRE_FALSE(seven.route(1, 2, 0).empty());
-}
-
-TEST_CASE("a GPU cut off makes a machine that does not hang together") {
-  FabricSpec fabric = fabric_of("dgx_h100");
-  const MachineGraph whole(fabric);
-  const DirectedLink& up = whole.links()[whole.route(3, 4, 0).front()];
-  fabric.slow_links = {{whole.vertex_name(up.from), whole.vertex_name(up.to), 0}};
-  REQUIRE_THROWS_WITH(MachineGraph(fabric), Catch::Contains("does not hang together"));
-}
-
-TEST_CASE("a cluster: inside a node by NVLink, between nodes by the network") {
-  const MachineGraph graph(fabric_of("h100_cluster"));
-  REQUIRE(graph.level_count() == 2);
-  REQUIRE(graph.level(0, 7) == 0);
-  REQUIRE(graph.level(0, 8) == 1);
-  REQUIRE(graph.level_size(0) == 8);
-  REQUIRE(graph.latency(0, 8).count() > graph.latency(0, 7).count());
-  REQUIRE(graph.bandwidth(0, 8).count() < 51e9);  // one 400 Gb/s NIC per GPU
-  REQUIRE(graph.bandwidth(0, 8).count() > 40e9);
-}
-
-TEST_CASE("optical links: the budget closes, lasers take power whether or not bits pass") {
-  for (const char* name : {"photonic_cpo_pod", "photonic_interposer_pod", "photonic_circuit_pod"}) {
-    INFO(name);
-    const FabricSpec fabric = fabric_of(name);
-    const auto optical = std::find_if(fabric.links.begin(), fabric.links.end(),
-                                      [](const LinkSpec& link) { return link.optics.has_value(); });
-    REQUIRE(optical != fabric.links.end());
-    const OpticalSpec& optics = *optical->optics;
-    REQUIRE(optics.loss_db() > 0);
-    REQUIRE(optics.spare_db(0) >= 0);
-    REQUIRE(optics.spare_db(100) < 0);
-    REQUIRE(optics.laser_power().count() > 0);
-    REQUIRE(optical->standing_power().count() >= optics.laser_power().count() * optical->lanes);
-    REQUIRE(optical->full_load_pj_per_bit() > optical->dynamic_pj_per_bit());
+TEST_CASE("every fabric of the catalog loads with a source for every value, and hangs together") {
+  std::size_t fabrics = 0;
+  for (const std::string& name : list_machines()) {
+    CAPTURE(name);
+    const MachineSpec machine = load_machine(name);
+    if (!machine.fabric) continue;
+    ++fabrics;
+    CHECK(machine.gpu_count == machine.fabric->gpu_count());
+    for (const ParameterSource& source : machine.fabric_sources) {
+      CAPTURE(source.path);
+      CHECK(source.source != kNoSource);
+    }
+    const MachineGraph graph(*machine.fabric);
+    CHECK(graph.gpu_count() == machine.gpu_count);
+    CHECK(graph.latency(0, 1).count() > 1e-8);
+    CHECK_FALSE(graph.route(0, graph.gpu_count() - 1, 3).empty());
   }
+  CHECK(fabrics >= 10);
+}
+
+TEST_CASE("bandwidth between two GPUs is the published one less packet headers") {
+  const auto bandwidth = [](const char* name) { return graph_of(name).bandwidth(0, 1).count(); };
+  CHECK(bandwidth("dgx_a100") == Approx(300e9 * 256 / 272));
+  CHECK(bandwidth("dgx_h100") == Approx(450e9 * 256 / 272));
+  CHECK(bandwidth("dgx_b200") == Approx(900e9 * 256 / 272));
+  CHECK(bandwidth("gb200_nvl72") == Approx(900e9 * 256 / 272));
+  CHECK(bandwidth("infiniband_64") == Approx(50e9 * 4096 / 4164).epsilon(1e-5));
+}
+
+TEST_CASE("latency is the sum over ports, links and switches") {
+  const MachineGraph graph = graph_of("dgx_h100");
+  const FabricSpec& fabric = graph.fabric();
+  const double link = fabric.links[0].latency().count();
+  CHECK(graph.latency(0, 5).count() ==
+        Approx(2 * fabric.port_latency.count() + 2 * link + fabric.switches[0].latency.count()));
+  CHECK(graph.latency(0, 5).count() < 0.55e-6);  // a step of a small NCCL LL collective on A100
+  CHECK(graph.latency(3, 3).count() == 0);
+}
+
+TEST_CASE("routes are shortest and whole in every topology") {
+  check_routes(graph_of("dgx_h100"), false, 1);
+  check_routes(graph_of("h100_cluster"), false, 9);
+  check_routes(graph_of("infiniband_64"), false, 7);
+  check_routes(graph_of("photonic_circuit_pod"), false, 3);
+  check_routes(MachineGraph(*torus("4, 3, 2", 24).fabric), true, 1);
+  check_routes(MachineGraph(*torus("5, 4", 20).fabric), true, 1);
+  const MachineSpec dragonfly = derived(R"(base: "infiniband_64" gpu_count: 72
+      fabric { level { name: "cluster" topology: DRAGONFLY size: 72
+        dragonfly { router_gpus: 2 group_routers: 4 router_global_links: 2 } } })");
+  check_routes(MachineGraph(*dragonfly.fabric), false, 1);
+}
+
+TEST_CASE("a cluster of 16,384 GPUs routes inside pods and across them") {
+  const MachineGraph graph = graph_of("h100_cluster_16384");
+  CHECK(graph.level(0, 7) == 0);
+  CHECK(graph.level(0, 8) == 1);
+  CHECK(graph.route(0, 7, 0).size() == 2);      // NVSwitch
+  CHECK(graph.route(0, 8, 0).size() == 4);      // NIC, leaf of rail 0, NIC
+  CHECK(graph.route(0, 9, 0).size() == 6);      // another rail: over a spine
+  CHECK(graph.route(0, 16376, 0).size() == 8);  // another pod: over a core
+  CHECK(graph.path_count(0, 9) == 32);
+  CHECK(graph.path_count(0, 16376) == 256);
+  std::set<LinkIndex> uplinks;  // GPUs of a leaf use different spines on the same path
+  for (std::uint32_t node = 0; node < 32; ++node) uplinks.insert(graph.route(node * 8, node * 8 + 1, 0)[2]);
+  CHECK(uplinks.size() == 32);
+  CHECK(graph.symmetry().front() == graph.symmetry().back());
+}
+
+TEST_CASE("links that leave a block of an OCS torus are optical") {
+  const MachineGraph graph = graph_of("h100_ocs_torus");
+  const auto kind = [&](std::uint32_t a, std::uint32_t b) {
+    const std::vector<LinkIndex> way = graph.route(a, b, 0);
+    REQUIRE(way.size() == 1);
+    return graph.fabric().links[graph.links()[way.front()].kind].optics.has_value();
+  };
+  CHECK_FALSE(kind(2, 3));
+  CHECK(kind(3, 4));
+  CHECK(kind(7, 0));
+  const std::set<std::uint32_t> classes(graph.symmetry().begin(), graph.symmetry().end());
+  CHECK(classes.size() == 64);  // places in a block
+}
+
+TEST_CASE("a missing GPU and slow links are entries of the file") {
+  const std::string base = "base: \"dgx_h100\"\n";
+  const MachineGraph seven(*derived(base + "gpu_count: 7\nfabric { missing_gpu: 3 }\n").fabric);
+  CHECK(seven.gpu_count() == 7);
+  CHECK(seven.vertex_name(seven.links()[seven.route(0, 3, 0)[1]].to) == "gpu[4]");
+  const MachineGraph slow(*derived(base + R"(gpu_count: 8
+      fabric { slow_link { from: "gpu[2]" to: "node[0].switch[0]" share: 0.5 source { name: "*" text: "x" } } })")
+                               .fabric);
+  CHECK(slow.bandwidth(2, 0).count() == Approx(225e9 * 256 / 272));
+  CHECK(slow.bandwidth(1, 0).count() == Approx(450e9 * 256 / 272));
+  CHECK(slow.symmetry()[1] != slow.symmetry()[2]);
+  // In a ring the others go the long way round.
+  const MachineGraph ring(*torus("6", 5, "missing_gpu: 1\nlevel { name: \"node\" size: 6 }\n").fabric);
+  CHECK(ring.route(0, 1, 0).size() == 4);
+  CHECK(holds(fault_of(base + R"(gpu_count: 8
+      fabric { slow_link { from: "gpu[9]" to: "node[0].switch[0]" share: 0.5 } })"),
+              "no vertex"));
+  CHECK(holds(fault_of(base + R"(gpu_count: 8
+      fabric { slow_link { from: "gpu[2]" to: "node[0].switch[0]" share: 0 } })"),
+              "gpu[2]"));
+}
+
+TEST_CASE("faults of a fabric are found where they stand") {
+  CHECK(holds(fault_of("base: \"dgx_h100\"\ngpu_count: 9\n"), "must be 8"));
+  CHECK(holds(fault_of("base: \"h100_sxm\"\ngpu_count: 2\n"), "needs a fabric"));
+  CHECK(holds(fault_of("base: \"dgx_h100\"\ngpu_count: 16\nfabric { level { name: \"node\" size: 16 } }\n"),
+              ":3:40: fabric.level[0].size: a switch of 16 GPUs takes 72 links, but nvswitch3 has 64 ports"));
+  CHECK(holds(fault_of("base: \"dgx_h100\"\nfabric { level { name: \"node\" link: \"nvlink5\" } }\n"),
+              "did you mean \"nvlink4\""));
+  CHECK(holds(fault_of("base: \"h100_ocs_torus\"\nfabric { level { name: \"torus\" dimensions: [8, 8] } }\n"),
+              "multiply to 64, not to the size of 512"));
+}
+
+TEST_CASE("a link budget that does not close says how many dB are missing") {
+  const auto budget = [](double laser) {
+    return fault_of("base: \"photonic_cpo_pod\"\nfabric { link { name: \"cpo_400g\" optics { laser_dbm: " +
+                    std::to_string(laser) + " } } }\n");
+  };
+  const FabricSpec fabric = *load_machine("photonic_cpo_pod").fabric;
+  const double spare = fabric.links[0].optics->spare_db(0), laser = fabric.links[0].optics->laser_dbm;
+  CHECK(spare >= 0);
+  CHECK(spare < 1);
+  CHECK(budget(laser - spare + 0.001).empty());
+  CHECK(holds(budget(laser - spare - 2), "does not close, 2 dB are missing"));
+  // A circuit switch on the way takes its part.
+  CHECK(holds(fault_of("base: \"h100_ocs_torus\"\nfabric { circuit_switch { name: \"palomar\" insertion_loss_db: 6 } }"),
+              "of the circuit switch"));
+}
+
+TEST_CASE("credits and packets of a link follow their closed forms") {
+  LinkSpec link = load_machine("dgx_h100").fabric->links[0];
+  CHECK(link.wire().count() == Approx(25e9));
+  CHECK(link.wire_bytes(Bytes(0)).count() == 16);
+  CHECK(link.wire_bytes(Bytes(1)).count() == 32);
+  CHECK(link.wire_bytes(Bytes(256)).count() == 272);
+  CHECK(link.wire_bytes(Bytes(257)).count() == 304);
+  link.receiver_buffer = Bytes(1000);
+  CHECK(link.sustained().count() == Approx(1000 / (2 * link.latency().count())));
+}
+
+TEST_CASE("energy of light is on whether or not bits pass") {
+  const LinkSpec link = load_machine("photonic_cpo_pod").fabric->links[0];
+  const OpticalSpec& optics = *link.optics;
+  CHECK(optics.laser_power().count() == Approx(2 * std::pow(10, optics.laser_dbm / 10) * 1e-3 / 0.15));
+  CHECK(link.standing_power().count() > optics.laser_power().count());
+  CHECK(link.full_load_pj_per_bit() == Approx(5.6).epsilon(0.1));  // Quantum-X Photonics: 9 W per 1.6 Tb/s
+  const double interposer = load_machine("photonic_interposer_pod").fabric->links[0].full_load_pj_per_bit();
+  CHECK(interposer > 2.3);  // Lightmatter, Celestial: 2.3 to 3.1
+  CHECK(interposer < 3.1);
 }
