@@ -15,7 +15,7 @@ double OpticalSpec::loss_db() const {
 }
 
 Watts OpticalSpec::laser_power() const {
-  return Watts(wavelengths * std::pow(10, laser_dbm / 10) * 1e-3 / laser_wall_plug_efficiency);
+  return Watts(wavelengths * std::pow(10, laser_dbm / 10) * 1e-3 / laser_wall_plug_efficiency / lanes_per_laser);
 }
 
 Watts OpticalSpec::tuning_power() const { return Watts(wavelengths * ring_tuning_milliwatts * 1e-3); }

@@ -41,6 +41,7 @@ struct OpticalSpec {
   double laser_dbm = 0;                 // of one wavelength, where it leaves the laser
   double receiver_sensitivity_dbm = 0;  // optical modulation amplitude at the error rate that the FEC can mend
   double margin_db = 0;                 // kept for ageing and temperature
+  double lanes_per_laser = 1;           // that a splitter feeds with the light of one laser
   double laser_wall_plug_efficiency = 0.1;
   double modulator_pj_per_bit = 0;    // modulator and its driver
   double receiver_pj_per_bit = 0;     // photodiode, transimpedance amplifier, clock recovery
@@ -48,7 +49,7 @@ struct OpticalSpec {
 
   [[nodiscard]] double gigabits_per_second() const { return wavelengths * gigabaud * bits_per_symbol; }  // of a lane
   [[nodiscard]] double loss_db() const;
-  // Electrical power of the lasers of one lane, on whether or not bits pass.
+  // Electrical power of the lasers of one lane (its share of theirs), on whether or not bits pass.
   [[nodiscard]] Watts laser_power() const;
   [[nodiscard]] Watts tuning_power() const;  // of one lane
   // Decibels left when `more_db` (circuit switches) are lost too; negative: the link does not close.

@@ -35,6 +35,7 @@ OpticalSpec read_optics(const MessageReader& from) {
   out.laser_dbm = from.real("laser_dbm", kDbm);
   out.receiver_sensitivity_dbm = from.real("receiver_sensitivity_dbm", kDbm);
   out.margin_db = from.real("margin_db", kDecibels);
+  out.lanes_per_laser = from.has("lanes_per_laser") ? from.real("lanes_per_laser", {0, false, 1e4}) : 1;
   out.laser_wall_plug_efficiency = from.real("laser_wall_plug_efficiency", kFraction);
   out.modulator_pj_per_bit = from.real("modulator_pj_per_bit", kPicojoules);
   out.receiver_pj_per_bit = from.real("receiver_pj_per_bit", kPicojoules);
