@@ -46,9 +46,10 @@ MachineGraph graph_of(const std::string& name) { return MachineGraph(*load_machi
 
 // A level of `size` over the DGX H100's kinds.
 MachineSpec torus(const std::string& dimensions, std::uint32_t size, const std::string& more = "") {
-  return derived("base: \"dgx_h100\"\ngpu_count: " + std::to_string(size) +
-                 "\nfabric {\n level { name: \"node\" topology: TORUS interleaved: false size: " + std::to_string(size) +
-                 " planes: 1 links_per_gpu: 12 dimensions: [" + dimensions + "] }\n" + more + "}\n");
+  return derived(
+      "base: \"dgx_h100\"\ngpu_count: " + std::to_string(size) +
+      "\nfabric {\n level { name: \"node\" topology: TORUS interleaved: false size: " + std::to_string(size) +
+      " planes: 1 links_per_gpu: 12 dimensions: [" + dimensions + "] }\n" + more + "}\n");
 }
 
 // Hops of a shortest way by breadth-first search over the links, GPUs forwarding or not.
@@ -217,8 +218,9 @@ TEST_CASE("a link budget that does not close says how many dB are missing") {
   CHECK(budget(laser - spare + 0.001).empty());
   CHECK(holds(budget(laser - spare - 2), "does not close, 2 dB are missing"));
   // A circuit switch on the way takes its part.
-  CHECK(holds(fault_of("base: \"h100_ocs_torus\"\nfabric { circuit_switch { name: \"palomar\" insertion_loss_db: 6 } }"),
-              "of the circuit switch"));
+  CHECK(
+      holds(fault_of("base: \"h100_ocs_torus\"\nfabric { circuit_switch { name: \"palomar\" insertion_loss_db: 6 } }"),
+            "of the circuit switch"));
 }
 
 TEST_CASE("credits and packets of a link follow their closed forms") {
