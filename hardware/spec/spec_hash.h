@@ -5,10 +5,14 @@
 
 #include <string>
 
+#include "hardware/spec/fabric_spec.h"
 #include "hardware/spec/gpu_spec.h"
 
 namespace lightcone::hardware {
 
 std::string spec_hash(const GpuSpec& gpu);
+
+// The same of a fabric.
+std::string spec_hash(const FabricSpec& fabric);
 
 }  // namespace lightcone::hardware

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "hardware/spec/machine_graph.h"
 #include "hardware/spec/spec_hash.h"
 #include "models/families/model_graph.h"
 #include "models/families/training_graph.h"
@@ -124,6 +125,10 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
   }
   input.gpu = scenario.machine.gpu;
   input.gpu_hash = hardware::spec_hash(input.gpu);
+  if (scenario.machine.fabric) {
+    input.fabric = std::make_shared<const hardware::MachineGraph>(*scenario.machine.fabric);
+    input.fabric_hash = hardware::spec_hash(*scenario.machine.fabric);
+  }
   input.mapping.launch = scenario.workload.launch == workloads::LaunchMode::graph ? hardware::LaunchMode::graph
                                                                                   : hardware::LaunchMode::stream;
   input.evaluation = std::move(evaluation);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "scenarios/run/evaluate_messages.h"
+#include "workloads/plan_ranks.h"
 
 namespace lightcone::scenarios {
 namespace {
@@ -26,6 +27,18 @@ Bytes workspace_of(const std::vector<MappedOperator>& mapped) {
     }
   }
   return largest;
+}
+
+// Among the ranks of the collective's axis that GPU 0 belongs to: every other group does the same.
+MappedOperator map_between_gpus(const OperatorNode& node, const models::Communication& op, const PassInput& input) {
+  if (!input.fabric || !input.map_collective) {
+    throw ConfigError(models::kind_name(node.op) + " over " + std::to_string(op.ranks) +
+                      " GPUs has no messages: " + (input.fabric ? "no library of collectives" : "no fabric") + " is given");
+  }
+  MappedOperator out{node, {}};
+  out.messages = input.map_collective(op, workloads::group_of(input.plan, op.axis), *input.fabric, input.gpu);
+  out.sequence.note = out.messages->name;
+  return out;
 }
 
 // Steps in the order of the operators.
@@ -50,7 +63,9 @@ std::vector<MappedOperator> map_nodes(const PassInput& input) {
   std::vector<Diagnostic> faults;
   for (const OperatorNode& node : input.nodes) {
     try {
-      mapped.push_back({node, map_operator(node.op, input.gpu, input.mapping)});
+      const auto* collective = std::get_if<models::Communication>(&node.op);
+      mapped.push_back(collective == nullptr ? MappedOperator{node, map_operator(node.op, input.gpu, input.mapping)}
+                                             : map_between_gpus(node, *collective, input));
     } catch (const ConfigError& error) {
       Diagnostic fault;
       fault.message = fmt::format("operator {} ({}): {}", node.name, node.section, error.what());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,11 @@ struct OperatorNode {
   std::string phase = {};  // of a training step: "forward", "recompute", "backward", "optimiser"; else empty
 };
 
+// A collective among the given GPUs of the machine as messages: the choice of the communication library.
+using CollectiveMapping =
+    std::function<hardware::MessageProgram(const models::Communication&, const std::vector<std::uint32_t>& gpus,
+                                           const hardware::MachineGraph&, const hardware::GpuSpec&)>;
+
 struct PassInput {
   std::string scenario, model, machine, phase;
   std::uint64_t batch = 1;
@@ -41,6 +47,7 @@ struct PassInput {
   workloads::PlanSpec plan;
   std::shared_ptr<const hardware::MachineGraph> fabric;  // null: one GPU
   std::string fabric_hash;
+  CollectiveMapping map_collective;
   MappingOptions mapping;
   EvaluationSettings evaluation;
 };
