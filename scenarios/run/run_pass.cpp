@@ -32,8 +32,8 @@ Bytes workspace_of(const std::vector<MappedOperator>& mapped) {
 // Among the ranks of the collective's axis that GPU 0 belongs to: every other group does the same.
 MappedOperator map_between_gpus(const OperatorNode& node, const models::Communication& op, const PassInput& input) {
   if (!input.fabric || !input.map_collective) {
-    throw ConfigError(models::kind_name(node.op) + " over " + std::to_string(op.ranks) +
-                      " GPUs has no messages: " + (input.fabric ? "no library of collectives" : "no fabric") + " is given");
+    throw ConfigError(models::kind_name(node.op) + " over " + std::to_string(op.ranks) + " GPUs has no messages: " +
+                      (input.fabric ? "no library of collectives" : "no fabric") + " is given");
   }
   MappedOperator out{node, {}};
   out.messages = input.map_collective(op, workloads::group_of(input.plan, op.axis), *input.fabric, input.gpu);

@@ -28,8 +28,7 @@ struct StaticBatchTime {
 };
 
 // Throws ConfigError when a pass does not fit the memory or cannot be mapped.
-StaticBatchTime time_static_batch(const StaticBatch& batch, const EvaluationSettings& settings,
-                                  const Workbench& bench);
+StaticBatchTime time_static_batch(const StaticBatch& batch, const EvaluationSettings& settings, const Workbench& bench);
 
 // The static batch of a measured row (ops e2e_throughput of TensorRT-LLM's gptSessionBenchmark, version 0.6.1: kernels
 // launched one by one). Throws ConfigError for rows of another kind.

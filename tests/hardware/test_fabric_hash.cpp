@@ -15,7 +15,9 @@ TEST_CASE("the hash of a fabric depends on its numbers, not on the name of the m
       [](FabricSpec&) {},
       [](FabricSpec& f) { f.port_latency = f.port_latency * 2; },
       [](FabricSpec& f) { f.missing_gpus = {3}; },
-      [](FabricSpec& f) { f.slow_links = {{"gpu[0]", "node[0].switch[0]", 0.5}}; },
+      [](FabricSpec& f) {
+        f.slow_links = {{"gpu[0]", "node[0].switch[0]", 0.5}};
+      },
       [](FabricSpec& f) { f.links[0].lanes += 1; },
       [](FabricSpec& f) { f.links[0].serdes_latency = f.links[0].serdes_latency * 2; },
       [](FabricSpec& f) { f.links[0].pj_per_bit += 1; },

@@ -33,7 +33,8 @@ std::vector<Row> measured_rows() {
     for (const MeasuredRow& row : table.rows) {
       const bool is_static = row.point.source.rfind("trtllm-static", 0) == 0 && row.point.op == "e2e_throughput";
       // Of one GPU: rows over several need a library of collectives.
-      if (is_static && row.point.size("tp") == 1) rows.push_back({row.point, std::stod(row.cells.at(static_cast<std::size_t>(value)))});
+      if (is_static && row.point.size("tp") == 1)
+        rows.push_back({row.point, std::stod(row.cells.at(static_cast<std::size_t>(value)))});
     }
   }
   if (rows.empty()) WARN("SKIP: no measurements; LIGHTCONE_MEASURED names no folder that holds e2e.csv");
@@ -55,11 +56,12 @@ std::vector<double> errors(Evaluator fidelity, KernelStore& store) {
     const auto tokens = static_cast<double>(batch.batch * batch.generated_tokens);
     const double predicted = tokens / time.total().count() / static_cast<double>(ranks);
     out.push_back(100 * (row.tokens_per_second_per_gpu / predicted - 1));
-    fmt::print("{} {} {} tp {} batch {} {}+{}: {:.0f} tokens/s/GPU measured, {:.0f} predicted, time {:+.1f} % ({:.2f} s "
-               "prefill, {:.2f} s decode, {:.1f} % communication)\n",
-               row.point.gpu, row.point.text("model"), row.point.dtype, ranks, batch.batch, batch.prompt_tokens,
-               batch.generated_tokens, row.tokens_per_second_per_gpu, predicted, out.back(), time.prefill.count(),
-               time.decode.count(), 100 * (time.communication / time.total()));
+    fmt::print(
+        "{} {} {} tp {} batch {} {}+{}: {:.0f} tokens/s/GPU measured, {:.0f} predicted, time {:+.1f} % ({:.2f} s "
+        "prefill, {:.2f} s decode, {:.1f} % communication)\n",
+        row.point.gpu, row.point.text("model"), row.point.dtype, ranks, batch.batch, batch.prompt_tokens,
+        batch.generated_tokens, row.tokens_per_second_per_gpu, predicted, out.back(), time.prefill.count(),
+        time.decode.count(), 100 * (time.communication / time.total()));
   }
   return out;
 }
