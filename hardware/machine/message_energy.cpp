@@ -51,8 +51,8 @@ std::vector<LinkUse> link_uses(const MessageLayout& layout, const MessageProgram
     use.links = static_cast<std::uint64_t>(used[k] + 0.5);
     use.wire = Bytes(static_cast<std::uint64_t>(wire[k] + 0.5));
     use.busiest = std::min(1.0, busiest[k]);
-    use.energy = Joules(wire[k] * 8 * kinds[k].dynamic_pj_per_bit() * 1e-12) +
-                 energy(kinds[k].standing_power() * on[k], time);
+    use.energy =
+        Joules(wire[k] * 8 * kinds[k].dynamic_pj_per_bit() * 1e-12) + energy(kinds[k].standing_power() * on[k], time);
     out.push_back(std::move(use));
   }
   return out;

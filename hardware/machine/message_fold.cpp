@@ -144,9 +144,8 @@ PeerSlots::PeerSlots(const MessageProgram& program) {
     for (const std::uint16_t slot : received[program.workers[to].worker_class])
       entries_.push_back({ends_of(program.workers[to].peers[slot], to), slot});
   }
-  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-    return a.ends != b.ends ? a.ends < b.ends : a.slot < b.slot;
-  });
+  std::sort(entries_.begin(), entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.ends != b.ends ? a.ends < b.ends : a.slot < b.slot; });
 }
 
 std::uint16_t PeerSlots::slot(std::uint32_t from, std::uint32_t to) const {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which ranks of a message program are played. Ranks fall into classes that do the same at the same time: they start
 // from the program's own classes and the symmetries of the graph, and are told apart as long as their workers, the
-// classes of their peers or the kinds of links on the ways to them differ (colour refinement). One rank of each class is
-// played; a message to any rank arrives at the one that stands for it.
+// classes of their peers or the kinds of links on the ways to them differ (colour refinement). One rank of each class
+// is played; a message to any rank arrives at the one that stands for it.
 #pragma once
 
 #include <cstdint>

@@ -30,22 +30,22 @@ struct Hop {
 struct Channel {
   std::uint32_t from = 0, to = 0;  // live workers
   std::uint32_t first_hop = 0;
-  std::uint16_t hops = 0;          // 0: both workers are on one GPU
-  std::uint64_t latency_ps = 0;    // of a small message without queues, ports included: credits come back with it
+  std::uint16_t hops = 0;        // 0: both workers are on one GPU
+  std::uint64_t latency_ps = 0;  // of a small message without queues, ports included: credits come back with it
 };
 
 struct LiveWorker {
-  std::uint32_t worker = 0;   // of the program
-  std::uint32_t local = 0;    // number on its rank: order of what happens at the same time
-  std::uint32_t first_peer = 0;  // into send_channel, receive_channel
+  std::uint32_t worker = 0;              // of the program
+  std::uint32_t local = 0;               // number on its rank: order of what happens at the same time
+  std::uint32_t first_peer = 0;          // into send_channel, receive_channel
   std::vector<std::uint32_t> multicast;  // channels of the workers that take its multicasts
 };
 
 struct LiveLink {
   FabricLink part;
-  std::uint16_t kind = 0;     // of FabricSpec::links
-  double stands_for = 1;      // links of the graph
-  double multiplicity = 1;    // messages on each of them, for one that is played
+  std::uint16_t kind = 0;      // of FabricSpec::links
+  double stands_for = 1;       // links of the graph
+  double multiplicity = 1;     // messages on each of them, for one that is played
   double pass_pj_per_bit = 0;  // of the switch or NIC that the bits come from
 };
 

@@ -212,7 +212,8 @@ void MessageMachine::execute(std::uint32_t worker, const Step& step, std::uint64
   state_[worker].waits = Waits::group;
   state_[worker].free_ps = end;
   const LiveLink& down = layout_.links[group.down[static_cast<std::size_t>(place)]];
-  const std::uint64_t there = begin + 2 * layout_.port_ps + up.part.latency_ps() + group.pass_ps + down.part.latency_ps();
+  const std::uint64_t there =
+      begin + 2 * layout_.port_ps + up.part.latency_ps() + group.pass_ps + down.part.latency_ps();
   start_flight(there, {there, worker, step.first_wire, 0, Stage::gather}, live.local);
 }
 

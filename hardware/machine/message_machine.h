@@ -34,8 +34,8 @@ class MessageMachine : public engine::DomainModel {
   struct Step {
     std::uint16_t receive = kNoPeer, send = kNoPeer;
     Delivery delivery = Delivery::unicast;
-    std::uint64_t lead_ps = 0;  // compute and overhead, before the first byte leaves
-    std::uint64_t work_ps = 0;  // bytes at the worker's rate
+    std::uint64_t lead_ps = 0;     // compute and overhead, before the first byte leaves
+    std::uint64_t work_ps = 0;     // bytes at the worker's rate
     std::uint32_t first_wire = 0;  // into wire_, by kind of link
   };
   struct Segment {

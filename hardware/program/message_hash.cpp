@@ -20,7 +20,10 @@ void add_class(ContentHash& hash, const WorkerClass& worker_class) {
       for (const MessageStep& step : segment.steps) add_step(hash, step);
     }
   }
-  hash.add(worker_class.rate.count()).add(worker_class.local_rate.count()).add(worker_class.step_overhead.count()).add(worker_class.slots);
+  hash.add(worker_class.rate.count())
+      .add(worker_class.local_rate.count())
+      .add(worker_class.step_overhead.count())
+      .add(worker_class.slots);
   hash.add(worker_class.wire_per_payload).add(worker_class.sms);
 }
 

@@ -70,10 +70,13 @@ double bench(const std::string& what, const std::function<MessageProgram()>& pro
     const MachineGraph graph(spec);
     const MessageResult result = evaluate_messages_cycle(program(), graph, options);
     getrusage(RUSAGE_SELF, &after);
-    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
-    const double cpu = seconds(after.ru_utime) - seconds(before.ru_utime) + seconds(after.ru_stime) - seconds(before.ru_stime);
-    fmt::print("{:28} {:9.4f} CPU s {:7.1f} MB  {:9} messages, {:9.2f} us simulated, {:.3g} of the ranks played\n", what,
-               cpu, static_cast<double>(after.ru_maxrss) / 1024, result.messages, result.time.count() * 1e6,
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    };
+    const double cpu =
+        seconds(after.ru_utime) - seconds(before.ru_utime) + seconds(after.ru_stime) - seconds(before.ru_stime);
+    fmt::print("{:28} {:9.4f} CPU s {:7.1f} MB  {:9} messages, {:9.2f} us simulated, {:.3g} of the ranks played\n",
+               what, cpu, static_cast<double>(after.ru_maxrss) / 1024, result.messages, result.time.count() * 1e6,
                result.simulated_fraction);
     std::fflush(stdout);
     _exit(0);
@@ -88,11 +91,14 @@ double bench(const std::string& what, const std::function<MessageProgram()>& pro
 
 int main() {
   for (const std::uint32_t n : {8u, 64u, 512u, 1024u})
-    bench(fmt::format("ring {}", n), [n] { return ring_all_reduce(n, kBytes); }, fabric(n, 1), false);
-  bench("hierarchical 8 x 128", [] { return hierarchical(128, 8); }, fabric(8, 128), false);
+    bench(
+        fmt::format("ring {}", n), [n] { return ring_all_reduce(n, kBytes); }, fabric(n, 1), false);
+  bench(
+      "hierarchical 8 x 128", [] { return hierarchical(128, 8); }, fabric(8, 128), false);
   double few = 0, many = 0;
   for (const std::uint32_t n : {1000u, 10000u, 100000u}) {
-    many = bench(fmt::format("ring {} folded", n), [n] { return ring_all_reduce(n, kBytes); }, fabric(n, 1), true);
+    many = bench(
+        fmt::format("ring {} folded", n), [n] { return ring_all_reduce(n, kBytes); }, fabric(n, 1), true);
     if (n == 1000) few = many;
   }
   fmt::print("folded: CPU time grows as ranks to the power {:.2f}\n", std::log10(many / few) / 2);

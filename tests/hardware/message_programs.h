@@ -46,7 +46,8 @@ inline void add_ring(MessageProgram& program, const std::vector<std::uint32_t>& 
 
 inline WorkerClass ring_class(std::uint32_t n, Bytes bytes) {
   const Bytes chunk(bytes.count() / n);
-  return worker_class("ring", {{1, {step(kNoPeer, 0, chunk)}}, {2 * n - 3, {step(1, 0, chunk)}}, {1, {step(1, kNoPeer, chunk)}}});
+  return worker_class(
+      "ring", {{1, {step(kNoPeer, 0, chunk)}}, {2 * n - 3, {step(1, 0, chunk)}}, {1, {step(1, kNoPeer, chunk)}}});
 }
 
 inline MessageProgram ring_all_reduce(std::uint32_t n, Bytes bytes) {

@@ -60,7 +60,7 @@ TEST_CASE("credits limit long messages to buffer per round trip, and short ones 
   spec.receiver_buffer = Bytes(300);  // round trip of 60 ns: 5 GB/s, half of the wire
   CHECK(spec.sustained().count() == Approx(5e9));
   FabricLink link(spec, 1, 1);
-  CHECK(link.send(0, 0, 300).last_ps == 30'000);       // the whole buffer at the rate of the wire
+  CHECK(link.send(0, 0, 300).last_ps == 30'000);  // the whole buffer at the rate of the wire
   // Half of it is back by then. 400 bytes more need 700 credits: 300, and 400 at 200 ps each.
   CHECK(link.send(30'000, 30'000, 400).last_ps == 80'000);
   FabricLink rested = FabricLink(spec, 1, 1);
@@ -116,9 +116,9 @@ TEST_CASE("a circuit is set once, and changes only when its light is out") {
   OpticalCircuitSwitch ocs(spec);
   CHECK(ocs.connect(0, 1, 10) == 1'000'010);
   ocs.hold(0, 1, 1'500'000);
-  CHECK(ocs.connect(0, 1, 1'200'000) == 1'200'000);       // stands
-  CHECK(ocs.connect(2, 3, 1'200'000) == 2'200'000);       // others are not disturbed
+  CHECK(ocs.connect(0, 1, 1'200'000) == 1'200'000);              // stands
+  CHECK(ocs.connect(2, 3, 1'200'000) == 2'200'000);              // others are not disturbed
   CHECK(ocs.connect(0, 3, 1'200'000) == 2'200'000 + 1'000'000);  // both ends must be dark: 3 until 2,200,000
-  CHECK(ocs.connect(0, 1, 3'300'000) == 4'300'000);       // and the old circuit is gone
+  CHECK(ocs.connect(0, 1, 3'300'000) == 4'300'000);              // and the old circuit is gone
   CHECK(ocs.reconfigurations() == 4);
 }
