@@ -182,7 +182,10 @@ MessageFold unfolded(const MessageProgram& program) {
 
 MessageFold fold(const MessageProgram& program, const MachineGraph& graph, const PeerSlots& slots) {
   const bool grouped = !program.groups.empty();  // loads of a group meet at every rank's port: each is played
-  if (program.symmetry.empty() || grouped) return unfolded(program);
+  const auto& levels = graph.fabric().levels;    // whom a circuit joins is a state of every port
+  const bool circuits = std::any_of(levels.begin(), levels.end(),
+                                    [](const LevelSpec& level) { return level.topology == Topology::circuit; });
+  if (program.symmetry.empty() || grouped || circuits) return unfolded(program);
   return Refinement(program, graph, slots).fold();
 }
 

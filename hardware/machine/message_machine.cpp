@@ -261,7 +261,7 @@ void MessageMachine::travel(std::uint32_t channel, std::uint16_t hop, std::uint3
       OpticalCircuitSwitch& circuit = layout_.circuits[next.circuit];
       const std::uint32_t input = layout_.hops[way.first_hop + hop - 1].link;
       head_ps = circuit.connect(input, next.link, head_ps);
-      tail_ps = std::max(tail_ps, head_ps) + (head_ps - entered);
+      tail_ps += head_ps - entered;  // the sender holds its bits back
     }
     through(layout_.links[next.link], first_wire, head_ps, tail_ps);
     if (next.circuit != kNone)

@@ -16,6 +16,7 @@
 #include "models/load.h"
 #include "scenarios/cli/catalog_entry.h"
 #include "scenarios/cli/commands.h"
+#include "scenarios/cli/describe_fabric.h"
 #include "scenarios/cli/session.h"
 #include "scenarios/load/load_scenario.h"
 #include "scenarios/run/pass_input.h"
@@ -127,12 +128,22 @@ Description describe_machine(const Options& options) {
         fmt::format("HBM\t{} {}, {:.3f} TB/s", readable(gpu.hbm.capacity), gpu.hbm.generation,
                     gpu.hbm.peak().count() * 1e-12));
   d.add("power_limit_w", gpu.power.limit.count(), fmt::format("power limit\t{:.0f} W", gpu.power.limit.count()));
+  if (machine.fabric) {
+    describe_fabric(*machine.fabric, [&d](std::string key, Json value, std::string line) {
+      d.add(std::move(key), std::move(value), std::move(line));
+    });
+  }
   Json parameters = Json::array();
   d.text = "\nparameters, each with its source:\n";
-  for (const hardware::ParameterSource& entry : gpu.sources) {
-    const std::string value = get_by_path(*part.message, "gpu." + entry.path);
+  const auto list = [&](const hardware::ParameterSource& entry, const std::string& path) {
+    const std::string value = get_by_path(*part.message, path);
     parameters.push_back({{"path", entry.path}, {"value", value}, {"source", entry.source}});
     d.text += fmt::format("  {:46} {:>14}  {}\n", entry.path, value, entry.source);
+  };
+  for (const hardware::ParameterSource& entry : gpu.sources) list(entry, "gpu." + entry.path);
+  for (hardware::ParameterSource entry : machine.fabric_sources) {
+    entry.path = "fabric." + entry.path;
+    list(entry, entry.path);
   }
   d.add("parameters", std::move(parameters), "");
   return d;

@@ -224,6 +224,15 @@ TEST_CASE("circuits cost their reconfiguration once per change of partner") {
   CHECK(played(stream(0, 1, bytes, 10), graph).time.count() == Approx(ten + dark).epsilon(1e-2));
 }
 
+TEST_CASE("a circuit that serves two partners in turn is reconfigured each time") {
+  const MachineGraph graph(fabric_of("photonic_circuit_pod"));
+  const double dark = graph.fabric().circuit_switches[0].reconfiguration.count();
+  const MessageResult result = played(all_to_all(8, Bytes(64)), graph, true);
+  CHECK(result.simulated_fraction == 1);  // ports have states: not folded
+  CHECK(result.time.count() > 7 * dark);
+  CHECK(result.time.count() < 7 * (dark + graph.latency(0, 1).count()) * 1.05);
+}
+
 TEST_CASE("lasers cost energy while nothing is sent") {
   const MachineGraph graph(fabric_of("photonic_cpo_pod"));
   MessageProgram idle = stream(0, 1, Bytes(0), 1);

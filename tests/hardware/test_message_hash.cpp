@@ -43,6 +43,7 @@ TEST_CASE("the hash of a message program depends on every field") {
       [](MessageProgram& p) { p.classes[0].slots = 7; },
       [](MessageProgram& p) { p.classes[0].wire_per_payload = 2; },
       [](MessageProgram& p) { p.classes[0].sms = 1; },
+      [](MessageProgram& p) { p.classes[0].local_rate = BytesPerSecond(7); },
       [](MessageProgram& p) { p.classes[0].blocks[0].repeat = 1; },
       [](MessageProgram& p) { p.classes[0].blocks[0].segments[0].repeat = 1; },
       [](MessageProgram& p) { p.classes[0].blocks[0].segments[0].steps[0].receive = kNoPeer; },
