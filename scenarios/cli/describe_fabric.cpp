@@ -43,7 +43,8 @@ void add_level(const FabricSpec& fabric, std::uint32_t level, const AddFigure& a
   const std::string_view topology = kTopologyNames[static_cast<std::size_t>(spec.topology)];
   std::string shape;
   for (const std::uint32_t extent : spec.dimensions) shape += fmt::format("{}{}", shape.empty() ? " " : " x ", extent);
-  add("level_" + spec.name, Json{{"topology", topology}, {"gpus", fabric.domain_size(level)}, {"bytes_per_second", rate}},
+  add("level_" + spec.name,
+      Json{{"topology", topology}, {"gpus", fabric.domain_size(level)}, {"bytes_per_second", rate}},
       fmt::format("{}\t{} GPUs, {}{}; {} x {} per GPU, {:.1f} GB/s per direction", spec.name, fabric.domain_size(level),
                   topology, shape, spec.links_per_gpu, link.name, rate * 1e-9));
 }
