@@ -30,12 +30,16 @@ struct Block {
   bool post_norms = false;  // further norms of the mixer's and the MLP's output before the addition (Gemma-2)
 };
 
-// Which part of the model a ModelSpec stands for: that of one of `tensor` x ... ranks (families/share.h), or, as in
+// Which part of the model a ModelSpec stands for: that of one of `tensor` x `context` ranks (families/share.h), or, as in
 // every model file, the whole.
 struct Share {
   std::uint64_t tensor = 1;        // ranks that divide heads, channels, widths and the vocabulary
   bool sequence_parallel = false;  // between the layers' sums each tensor rank keeps a part of the tokens
   std::uint64_t expert = 1;        // ranks that divide the experts
+  std::uint64_t context = 1;       // ranks that divide the tokens of every sequence
+  // Attention of context ranks: each has some of the heads (all-to-all before and behind, Jacobs et al. 2023), or all
+  // heads of its own queries, with K and V of all ranks gathered (Llama 3, 2024, section 3.3.2).
+  bool context_by_heads = false;
 };
 
 struct ModelSpec {

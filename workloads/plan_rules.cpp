@@ -73,28 +73,17 @@ void check_pipeline(const PlanSpec& plan, const models::ModelSpec& model, const 
                                       plan.pipeline, micro_batches(workload)));
 }
 
-// Heads of the attention layers; others pass their state from rank to rank.
-void check_context(const PlanSpec& plan, const models::ModelSpec& model, const WorkloadSpec& workload, Rules& rules) {
+// Zigzag blocks, which gathering takes too, are two per rank.
+void check_context(const PlanSpec& plan, const WorkloadSpec& workload, Rules& rules) {
   if (plan.context == 1) return;
   if (std::holds_alternative<Decode>(workload.phase)) {
     rules.add("context", "divides the tokens of a prompt or of a training sequence; a decode step has one: 1");
     return;
   }
-  const std::uint64_t parts = plan.context * (plan.context_scheme == ContextScheme::zigzag ? 2ull : 1ull);
+  const bool two = plan.context_scheme == ContextScheme::zigzag || plan.context_scheme == ContextScheme::gather;
+  const std::uint64_t parts = plan.context * (two ? 2ull : 1ull);
   rules.divides("context", parts, new_tokens(workload),
                 parts == plan.context ? "tokens of a sequence" : "tokens of a sequence (two blocks per rank)");
-  if (plan.context_scheme != ContextScheme::ulysses) return;
-  for (const models::Block& block : model.blocks) {
-    const auto* attention = std::get_if<models::AttentionMixer>(&block.mixer);
-    if (attention == nullptr) {
-      rules.add("context_scheme", fmt::format("ulysses needs heads, which {} layers do not have as attention has them; "
-                                              "ring, zigzag, striped or gather",
-                                              block.name));
-      continue;
-    }
-    if (attention->heads % plan.tensor != 0) continue;  // said elsewhere
-    rules.divides("context", plan.context, attention->heads / plan.tensor, "heads of a tensor rank (ulysses)");
-  }
 }
 
 void check_phase(const PlanSpec& plan, const WorkloadSpec& workload, Rules& rules) {
@@ -123,12 +112,15 @@ std::vector<PlanFault> plan_faults(const PlanSpec& plan, const models::ModelSpec
   share.sequence_parallel = share.sequence_parallel && plan.tensor > 1;  // else said twice
   for (std::string& text : models::share_faults(model, share)) rules.add("", std::move(text));
   check_pipeline(plan, model, workload, rules);
-  check_context(plan, model, workload, rules);
+  check_context(plan, workload, rules);
   check_phase(plan, workload, rules);
   return faults;
 }
 
-models::Share share_of(const PlanSpec& plan) { return {plan.tensor, plan.sequence_parallel, plan.expert}; }
+models::Share share_of(const PlanSpec& plan) {
+  return {plan.tensor, plan.sequence_parallel, plan.expert, plan.context,
+          plan.context_scheme == ContextScheme::ulysses};
+}
 
 std::string words(const PlanSpec& plan) {
   constexpr std::array<const char*, 4> kSchedules{"GPipe", "1F1B", "interleaved", "zero bubble"};

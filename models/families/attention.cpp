@@ -52,6 +52,43 @@ Index attend_by_span(const AttentionParts& p) {
   return parts.back();
 }
 
+Communication among_context_ranks(const AttentionParts& p, CollectiveKind kind, std::uint64_t elements) {
+  return {kind, ParallelAxis::context, p.b.share().context, elements, p.b.stream()};
+}
+
+// Queries of two blocks of this rank's, i and 2 ranks - 1 - i of so many, against all keys before them: every rank has
+// as many pairs, so that the first stands for all. Without a causal mask one block.
+Index attend_to_gathered(const AttentionParts& p) {
+  const std::uint64_t ranks = p.b.share().context, tokens = p.tokens();
+  const std::uint64_t values = size_product({p.shape().batch, tokens, token_values(p.a)});
+  const Index gathered = p.add("kv_tokens", among_context_ranks(p, CollectiveKind::all_gather, values), p.placed);
+  Attention op = p.dense();
+  op.kv = op.activation;  // gathered as projected, not from the cache
+  if (p.a.bidirectional) {
+    op.q_len = tokens / ranks;
+    return p.add("attention", op, {gathered});
+  }
+  op.q_len = op.kv_len = tokens / (2 * ranks);
+  const Index first = p.add("attention_first_block", op, {gathered});
+  op.kv_len = tokens;
+  return p.add("attention_last_block", op, {gathered, first});
+}
+
+// From this rank's tokens of all heads to all tokens of its heads, and back. KV heads fewer than the ranks go to several.
+Index attend_by_heads(const AttentionParts& p) {
+  const std::uint64_t ranks = p.b.share().context, kv_heads = std::max(p.a.kv_heads, ranks);
+  const std::uint64_t kv_width = size_product({kv_heads, size_sum({p.a.head_dim, p.a.v_dim()})});
+  const std::uint64_t in = size_product({p.b.rows(), size_sum({query_width(p.a), kv_width})});
+  const Index exchanged = p.add("to_heads", among_context_ranks(p, CollectiveKind::all_to_all, in), p.placed);
+  Attention op = p.dense();
+  op.kv = op.activation;
+  op.heads = p.a.heads / ranks;
+  op.kv_heads = kv_heads / ranks;
+  const Index attended = p.add("attention", op, {exchanged});
+  const std::uint64_t out = size_product({p.b.rows(), output_width(p.a)});
+  return p.add("to_tokens", among_context_ranks(p, CollectiveKind::all_to_all, out), {attended});
+}
+
 // Scores and probabilities written to memory, as attention was computed before FlashAttention (Dao et al. 2022): every
 // pair is multiplied, the mask is added to the scores, the heads of a KV head are the rows of one product.
 Index attend_materialised(const AttentionParts& p) {
@@ -110,6 +147,7 @@ SparseAttention AttentionParts::sparse(const KeyPattern& keys) const {
 }
 
 Index attend(const AttentionParts& p, const AllKeys&) {
+  if (p.b.share().context > 1) return p.b.share().context_by_heads ? attend_by_heads(p) : attend_to_gathered(p);
   if (p.a.materialised) return attend_materialised(p);
   if (!p.a.spans.empty()) return attend_by_span(p);
   return p.add("attention", p.dense(), p.placed);

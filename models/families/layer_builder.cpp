@@ -15,7 +15,7 @@ LayerBuilder::LayerBuilder(const ModelSpec& model, const PhaseShape& shape, Sect
     : model_(&model),
       shape_(&shape),
       section_(&section),
-      rows_(checked_product("the number of tokens", {shape.batch, shape.tokens})),
+      rows_(checked_product("the number of tokens", {shape.batch, shape.tokens}) / model.share.context),
       stream_(stream_format(shape.activations)) {}
 
 namespace {

@@ -22,7 +22,7 @@ class LayerBuilder {
   [[nodiscard]] const ModelSpec& model() const { return *model_; }
   [[nodiscard]] const PhaseShape& shape() const { return *shape_; }
   [[nodiscard]] std::uint64_t d_model() const { return model_->d_model; }
-  [[nodiscard]] std::uint64_t rows() const { return rows_; }  // tokens of all sequences
+  [[nodiscard]] std::uint64_t rows() const { return rows_; }  // tokens of all sequences, of context ranks their own
   // Of those, the ones whose part of the stream this rank keeps: all, but with sequence parallelism.
   [[nodiscard]] std::uint64_t stream_rows() const;
   // The same builder for operators on those tokens alone.

@@ -66,9 +66,10 @@ std::uint64_t outer_parameters(const ModelSpec& model) {
 // Sums what all layers keep of one sequence.
 SequenceState all_state(const ModelSpec& model, std::uint64_t length, const PhaseShape& shape) {
   SequenceState all;
+  const std::uint64_t ranks = model.share.context, own = (length + ranks - 1) / ranks;
   for (const Block& block : model.blocks) {
     const SequenceState one =
-        std::visit([&](const auto& mixer) { return sequence_state(mixer, model.d_model, length, shape); }, block.mixer);
+        std::visit([&](const auto& mixer) { return sequence_state(mixer, model.d_model, own, shape); }, block.mixer);
     const Bytes fed = std::visit([&](const auto& mlp) { return sequence_state(mlp, model.d_model, shape); }, block.mlp);
     const std::uint64_t kept = size_sum({one.recurrent.count(), fed.count()});
     all.kv = Bytes(size_sum({all.kv.count(), size_product({block.layers, one.kv.count()})}));
@@ -183,6 +184,11 @@ void check_shape(const ModelSpec& model, const PhaseShape& shape) {
   if (shape.batch == 0) throw ConfigError("batch must be at least 1");
   if (shape.tokens == 0) throw ConfigError("tokens must be at least 1");
   const std::uint64_t length = checked_sum("the sequence", {shape.context, shape.tokens});
+  const Share& share = model.share;
+  const std::uint64_t parts = share.context > 1 && !share.context_by_heads ? 2 * share.context : share.context;
+  if (shape.tokens % parts != 0 || (share.context > 1 && shape.context != 0))
+    throw ConfigError(fmt::format("{} context ranks divide whole prompts into {} parts, not {} tokens behind {}",
+                                  share.context, parts, shape.tokens, shape.context));
   if (model.position == PositionKind::learned && length > model.max_positions) {
     throw ConfigError(fmt::format("sequences of {} tokens do not fit {}: it has {} learned positions", length,
                                   model.name, model.max_positions));

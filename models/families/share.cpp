@@ -134,6 +134,30 @@ void check_numbers(const Share& s, bool experts, std::vector<std::string>& fault
                     s.expert, s.tensor));
 }
 
+// Tokens of a sequence over context ranks: layers that go from token to token would have to pass states on.
+void check_context(const ModelSpec& share, std::vector<std::string>& faults) {
+  const std::uint64_t ranks = share.share.context;
+  if (ranks == 1) return;
+  for (const Block& block : share.blocks) {
+    const std::string where = (block.name.empty() ? "layers" : block.name) + ": ";
+    const auto* a = std::get_if<AttentionMixer>(&block.mixer);
+    if (a == nullptr || !std::holds_alternative<AllKeys>(a->choice) || a->materialised || !a->spans.empty()) {
+      faults.push_back(where + "only dense attention is divided over the tokens of a sequence; context must be 1");
+      continue;
+    }
+    if (std::holds_alternative<ChannelMix>(block.mlp))
+      faults.push_back(where + "channel mixing reads the token before, on another rank; context must be 1");
+    if (!share.share.context_by_heads) continue;
+    if (a->heads % ranks != 0)
+      faults.push_back(where + fmt::format("context {} does not divide {} heads of a tensor rank (ulysses); nearest: {}",
+                                           ranks, a->heads, nearest_divisors(a->heads, ranks)));
+    if (a->kv_heads % ranks != 0 && ranks % a->kv_heads != 0)
+      faults.push_back(where + fmt::format("context {} and {} KV heads of a tensor rank (ulysses): one must divide the "
+                                           "other",
+                                           ranks, a->kv_heads));
+  }
+}
+
 ModelSpec divided(const ModelSpec& model, const Share& share, std::vector<std::string>& faults) {
   ModelSpec out = model;
   bool experts = false;
@@ -146,6 +170,7 @@ ModelSpec divided(const ModelSpec& model, const Share& share, std::vector<std::s
   check_numbers(share, experts, faults);
   out.vocabulary = (model.vocabulary + share.tensor - 1) / share.tensor;  // padded to a multiple
   out.share = share;
+  check_context(out, faults);
   return out;
 }
 

@@ -106,7 +106,7 @@ TrainingMemory memory_of(const ModelSpec& model, const TrainingShape& shape, con
   memory.weights = tensor_bytes("weights", shape.weights, {parameters});
   memory.gradients = tensor_bytes("gradients", shape.gradients, {parameters});
   memory.optimiser_states = tensor_bytes("optimiser states", NumberFormat::fp32, {states, parameters});
-  const std::uint64_t tokens = checked_product("tokens", {shape.batch, shape.tokens});
+  const std::uint64_t tokens = checked_product("tokens", {shape.batch, shape.tokens}) / model.share.context;
   const std::uint64_t divided = model.share.sequence_parallel ? model.share.tensor : 1;
   const Bytes stream = tensor_bytes("layer input", shape.weights, {(tokens + divided - 1) / divided, model.d_model});
   std::uint64_t saved = 0, one_layer = 0;

@@ -35,9 +35,14 @@ models::Graph graph_of(const Scenario& scenario, const models::ModelSpec& share)
 
 // Dimensions that one pass of one rank does not have; a whole training step has them.
 void check_dimensions(const workloads::PlanSpec& plan, const workloads::WorkloadSpec& workload) {
-  if (plan.context > 1) throw ConfigError("plan.context: context parallelism is not played yet; 1");
+  const bool training = std::holds_alternative<workloads::Training>(workload.phase);
+  const bool plays = plan.context_scheme == workloads::ContextScheme::gather ||
+                     plan.context_scheme == workloads::ContextScheme::ulysses;
+  if (plan.context > 1 && (training || !plays))
+    throw ConfigError("plan.context_scheme: rings, and context ranks of a training step, are not played yet; gather or "
+                      "ulysses for a prefill");
   if (plan.pipeline > 1) throw ConfigError("plan.pipeline: pipelines are not played yet; 1");
-  if (plan.data > 1 && std::holds_alternative<workloads::Training>(workload.phase))
+  if (plan.data > 1 && training)
     throw ConfigError("plan.data: sums of gradients over data ranks are not played yet; 1");
 }
 
@@ -46,7 +51,8 @@ void check_dimensions(const workloads::PlanSpec& plan, const workloads::Workload
 Bytes activation_bytes(const Scenario& scenario, const models::Share& share, const models::Graph& graph) {
   const std::uint64_t all = checked_product(
       "tokens of the pass", {workloads::batch(scenario.workload), workloads::new_tokens(scenario.workload)});
-  const std::uint64_t tokens = share.sequence_parallel ? (all + share.tensor - 1) / share.tensor : all;
+  const std::uint64_t ranks = share.context * (share.sequence_parallel ? share.tensor : 1);
+  const std::uint64_t tokens = (all + ranks - 1) / ranks;
   Bytes largest;
   for (const models::Section& section : graph.sections) {
     for (std::size_t i = 0; i < section.size(); ++i) {

@@ -227,6 +227,42 @@ TEST_CASE("experts over tensor ranks that have the same tokens: a sum behind the
   REQUIRE(parameters(2) == parameters(1));
 }
 
+TEST_CASE("context ranks: equal work by two blocks of queries or by heads, with K and V or all heads exchanged") {
+  const ModelSpec model = load_model("llama3_1_8b");
+  const std::uint64_t tokens = 4096, ranks = 8, layers = 32;
+  const auto share = [&](bool by_heads) {
+    Share s;
+    s.context = ranks;
+    s.context_by_heads = by_heads;
+    return share_of(model, s);
+  };
+  const auto attention_flops = [](const Graph& graph) {
+    std::uint64_t flops = 0;
+    for (const Node& node : graph.sections.at(1).in_order()) {
+      if (std::holds_alternative<Attention>(node.op)) flops += cost(node.op).matrix_flops.count();
+    }
+    return flops;
+  };
+  const Graph whole = build_prefill(model, prefill(1, tokens));
+  const Graph gathered = build_prefill(share(false), prefill(1, tokens));
+  const Graph by_heads = build_prefill(share(true), prefill(1, tokens));
+  REQUIRE(ranks * attention_flops(gathered) == attention_flops(whole));
+  REQUIRE(ranks * attention_flops(by_heads) == attention_flops(whole));
+  auto kv = traffic(gathered);
+  REQUIRE(kv.size() == 1);
+  REQUIRE(kv["all_gather"].elements == layers * tokens * 2 * 8 * 128);
+  auto heads = traffic(by_heads);
+  REQUIRE(heads.size() == 1);
+  REQUIRE(heads["all_to_all"].count == 2 * layers);
+  REQUIRE(heads["all_to_all"].elements == layers * (tokens / ranks) * (32 + 2 * 8 + 32) * 128);
+  REQUIRE(ranks * kv_bytes(share(true), tokens, NumberFormat::bf16).count() ==
+          kv_bytes(model, tokens, NumberFormat::bf16).count());
+  REQUIRE_THROWS_AS(build_prefill(share(false), prefill(1, tokens + 8)), ConfigError);
+  Share two;
+  two.context = 2;
+  REQUIRE_THROWS_WITH(share_of(load_model("mamba2_1_3b"), two), Catch::Contains("context must be 1"));
+}
+
 TEST_CASE("in training the backward sums once more for every matrix divided by columns, and the loss three numbers") {
   const ModelSpec share = share_of(load_model("llama3_1_8b"), over(4));
   TrainingShape shape;

@@ -127,5 +127,5 @@ TEST_CASE("dimensions that one pass does not have are refused by name") {
   const auto refused = [](const std::vector<std::string>& sets) {
     return make_pass_input(load_scenario("llama3_8b_h100", sets), {Evaluator::analytical, {}});
   };
-  REQUIRE_THROWS_WITH(refused({"machine=dgx_h100", "plan.context=8"}), Catch::Contains("plan.context"));
+  REQUIRE_THROWS_WITH(refused({"machine=dgx_h100", "plan.context=8"}), Catch::Contains("plan.context_scheme"));
 }

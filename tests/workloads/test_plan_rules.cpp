@@ -99,7 +99,7 @@ TEST_CASE("each rule is named under its field") {
   REQUIRE_THAT(refusal(plan, decode(8)), Contains("context: divides the tokens of a prompt"));
   plan.context_scheme = ContextScheme::ulysses;
   plan.tensor = 32;
-  REQUIRE_THAT(refusal(plan, prefill(1, 4096)), Contains("context: 4 does not divide 2 heads of a tensor rank"));
+  REQUIRE_THAT(refusal(plan, prefill(1, 4096)), Contains("context 4 does not divide 2 heads of a tensor rank"));
 
   plan = {};
   plan.data = 6;
