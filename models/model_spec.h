@@ -30,8 +30,8 @@ struct Block {
   bool post_norms = false;  // further norms of the mixer's and the MLP's output before the addition (Gemma-2)
 };
 
-// Which part of the model a ModelSpec stands for: that of one of `tensor` x `context` ranks (families/share.h), or, as in
-// every model file, the whole.
+// Which part of the model a ModelSpec stands for: that of one of `tensor` x `context` ranks (families/share.h), or, as
+// in every model file, the whole.
 struct Share {
   std::uint64_t tensor = 1;        // ranks that divide heads, channels, widths and the vocabulary
   bool sequence_parallel = false;  // between the layers' sums each tensor rank keeps a part of the tokens

@@ -74,7 +74,8 @@ Index attend_to_gathered(const AttentionParts& p) {
   return p.add("attention_last_block", op, {gathered, first});
 }
 
-// From this rank's tokens of all heads to all tokens of its heads, and back. KV heads fewer than the ranks go to several.
+// From this rank's tokens of all heads to all tokens of its heads, and back. KV heads fewer than the ranks go to
+// several.
 Index attend_by_heads(const AttentionParts& p) {
   const std::uint64_t ranks = p.b.share().context, kv_heads = std::max(p.a.kv_heads, ranks);
   const std::uint64_t kv_width = size_product({kv_heads, size_sum({p.a.head_dim, p.a.v_dim()})});

@@ -149,8 +149,9 @@ void check_context(const ModelSpec& share, std::vector<std::string>& faults) {
       faults.push_back(where + "channel mixing reads the token before, on another rank; context must be 1");
     if (!share.share.context_by_heads) continue;
     if (a->heads % ranks != 0)
-      faults.push_back(where + fmt::format("context {} does not divide {} heads of a tensor rank (ulysses); nearest: {}",
-                                           ranks, a->heads, nearest_divisors(a->heads, ranks)));
+      faults.push_back(where +
+                       fmt::format("context {} does not divide {} heads of a tensor rank (ulysses); nearest: {}", ranks,
+                                   a->heads, nearest_divisors(a->heads, ranks)));
     if (a->kv_heads % ranks != 0 && ranks % a->kv_heads != 0)
       faults.push_back(where + fmt::format("context {} and {} KV heads of a tensor rank (ulysses): one must divide the "
                                            "other",

@@ -39,8 +39,9 @@ void check_dimensions(const workloads::PlanSpec& plan, const workloads::Workload
   const bool plays = plan.context_scheme == workloads::ContextScheme::gather ||
                      plan.context_scheme == workloads::ContextScheme::ulysses;
   if (plan.context > 1 && (training || !plays))
-    throw ConfigError("plan.context_scheme: rings, and context ranks of a training step, are not played yet; gather or "
-                      "ulysses for a prefill");
+    throw ConfigError(
+        "plan.context_scheme: rings, and context ranks of a training step, are not played yet; gather or "
+        "ulysses for a prefill");
   if (plan.pipeline > 1) throw ConfigError("plan.pipeline: pipelines are not played yet; 1");
   if (plan.data > 1 && training)
     throw ConfigError("plan.data: sums of gradients over data ranks are not played yet; 1");
