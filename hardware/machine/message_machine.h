@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "hardware/machine/flat_message_program.h"
 #include "hardware/machine/message_layout.h"
+#include "hardware/machine/time_queues.h"
 #include "sim/engine/clock_domain.h"
+#include "sim/engine/event_heap.h"
 
 namespace lightcone::hardware {
 
@@ -30,44 +33,15 @@ class MessageMachine : public engine::DomainModel {
  private:
   enum class Waits : std::uint8_t { nothing, event, message, credit, group, finished };
 
-  // A step as the machine needs it.
-  struct Step {
-    std::uint16_t receive = kNoPeer, send = kNoPeer;
-    Delivery delivery = Delivery::unicast;
-    std::uint64_t lead_ps = 0;     // compute and overhead, before the first byte leaves
-    std::uint64_t work_ps = 0;     // bytes at the worker's rate
-    std::uint32_t first_wire = 0;  // into wire_, by kind of link
-  };
-  struct Segment {
-    std::uint64_t repeat = 1;
-    std::uint32_t first = 0, end = 0;  // steps
-  };
-  struct Block {
-    std::uint64_t repeat = 1;
-    std::uint32_t first = 0, end = 0;  // segments
-  };
-  struct ClassProgram {
-    std::uint32_t first = 0, end = 0;  // blocks
-    std::uint32_t slots = 1;
-  };
   struct WorkerState {
-    std::uint32_t block = 0, block_end = 0, segment = 0, step = 0;
-    std::uint64_t block_left = 0, segment_left = 0;
+    FlatMessageProgram::Cursor at;
     std::uint64_t free_ps = 0;
     std::uint64_t busy_ps = 0;
     Waits waits = Waits::nothing;
   };
-  // A queue of times in a pool.
-  struct TimeQueue {
-    std::uint32_t head = kNone, tail = kNone;
-  };
-  struct TimeNode {
-    std::uint64_t time_ps = 0;
-    std::uint32_t next = kNone;
-  };
   struct ChannelState {
-    TimeQueue arrived;   // when the last byte of each message that is not yet taken is there
-    TimeQueue returned;  // when credits are back
+    TimeQueues::Queue arrived;   // when the last byte of each message that is not yet taken is there
+    TimeQueues::Queue returned;  // when credits are back
     std::uint32_t credits = 0;
   };
   enum class Stage : std::uint8_t { hop, multicast, gather, reduced };
@@ -78,22 +52,12 @@ class MessageMachine : public engine::DomainModel {
     std::uint16_t hop = 0;
     Stage stage = Stage::hop;
   };
-  struct Event {
-    std::uint64_t time_ps = 0;
-    std::uint64_t key = 0;  // order at the same time, and whose it is
-  };
-
-  void flatten(const FabricSpec& fabric);
-  std::uint32_t flatten_step(const MessageStep& step, const WorkerClass& worker_class, const FabricSpec& fabric);
-  void enter_block(WorkerState& state);
-  void next_step(std::uint32_t worker);
-
   void run(std::uint32_t worker, std::uint64_t now);
-  bool ready(std::uint32_t worker, const Step& step, std::uint64_t& at);
+  bool ready(std::uint32_t worker, const FlatStep& step, std::uint64_t& at);
   bool credit_ready(std::uint32_t worker, std::uint32_t channel, std::uint64_t& at);
-  void execute(std::uint32_t worker, const Step& step, std::uint64_t now);
-  void finish_step(std::uint32_t worker, const Step& step, std::uint64_t free_ps);
-  std::uint64_t send(std::uint32_t channel, const Step& step, std::uint64_t head_ps, std::uint64_t tail_ps);
+  void execute(std::uint32_t worker, const FlatStep& step, std::uint64_t now);
+  void finish_step(std::uint32_t worker, const FlatStep& step, std::uint64_t free_ps);
+  std::uint64_t send(std::uint32_t channel, const FlatStep& step, std::uint64_t head_ps, std::uint64_t tail_ps);
   void travel(std::uint32_t channel, std::uint16_t hop, std::uint32_t first_wire, std::uint64_t head_ps,
               std::uint64_t tail_ps);
   void deliver(std::uint32_t channel, std::uint64_t time_ps);
@@ -104,27 +68,18 @@ class MessageMachine : public engine::DomainModel {
   void return_sum(std::uint32_t worker, std::uint32_t first_wire, std::uint64_t head_ps, std::uint64_t tail_ps);
   std::uint64_t through(LiveLink& link, std::uint32_t first_wire, std::uint64_t& head_ps, std::uint64_t& tail_ps);
 
-  void push(TimeQueue& queue, std::uint64_t time_ps);
-  std::uint64_t pop(TimeQueue& queue);
   void at(std::uint64_t time_ps, std::uint32_t worker);
   void start_flight(std::uint64_t head_ps, const Flight& flight, std::uint32_t local);
-  void push_event(Event event);
-  Event pop_event();
 
   const MessageProgram& program_;
   MessageLayout layout_;
-  std::vector<Step> steps_;
-  std::vector<Segment> segments_;
-  std::vector<Block> blocks_;
-  std::vector<ClassProgram> classes_;
-  std::vector<std::uint64_t> wire_;  // bytes on the wire of each step, by kind of link
+  FlatMessageProgram flat_;
   std::vector<WorkerState> state_;
   std::vector<ChannelState> channels_;
-  std::vector<TimeNode> nodes_;
-  std::vector<std::uint32_t> free_nodes_;
+  TimeQueues times_;
   std::vector<Flight> flights_;
   std::vector<std::uint32_t> free_flights_;
-  std::vector<Event> heap_;
+  engine::EventHeap events_;
   std::size_t unfinished_ = 0;
   std::uint64_t end_ps_ = 0;
 };

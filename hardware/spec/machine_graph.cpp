@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The graph is kept as sorted arrays (out-links of each vertex, by destination); routes come from the levels
-// (graph_level.h). Only a degraded machine, where such a route may be broken, is searched (Boost.Graph).
+// (graph_level.h). Only a degraded machine, where such a route may be broken, is searched (graph_search.h).
 #include "hardware/spec/machine_graph.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <boost/graph/breadth_first_search.hpp>
-#include <boost/graph/compressed_sparse_row_graph.hpp>
-#include <boost/graph/filtered_graph.hpp>
 #include <map>
 #include <numeric>
 
 #include "hardware/spec/graph_level.h"
+#include "hardware/spec/graph_search.h"
+#include "hardware/spec/link_table.h"
 #include "sim/base/error.h"
 
 namespace lightcone::hardware {
 namespace {
-
-using Csr = boost::compressed_sparse_row_graph<boost::directedS>;
 
 std::unique_ptr<GraphLevel> make_level(const LevelPlace& place) {
   switch (place.spec().topology) {
@@ -46,7 +43,6 @@ Diagnostic diagnostic(std::string field, std::string message) {
   return out;
 }
 
-constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kMostWaysSummed = 64;  // of which bandwidth() adds up the rates
 
 }  // namespace
@@ -58,7 +54,6 @@ struct MachineGraph::Impl {
     slow_down();
     number_gpus();
     drop_dead_links();
-    index_links();
     degraded = !fabric.missing_gpus.empty() || !fabric.slow_links.empty();
     if (degraded) {
       build_search();
@@ -90,9 +85,9 @@ struct MachineGraph::Impl {
 
   void add(const Bundle& bundle, std::uint32_t orbit_base) {
     const BytesPerSecond wire(fabric.links[bundle.kind].wire().count() * bundle.count);
-    links.push_back(
+    links.add(
         {bundle.a, bundle.b, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_there, bundle.gpu_there});
-    links.push_back(
+    links.add(
         {bundle.b, bundle.a, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_back, bundle.gpu_back});
   }
 
@@ -117,41 +112,7 @@ struct MachineGraph::Impl {
       }
       orbit_base += most + 1;
     }
-    // Distinct ways may use the same bundle between two switches.
-    sort_links();
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < links.size(); ++i) {
-      if (kept > 0 && links[kept - 1].from == links[i].from && links[kept - 1].to == links[i].to) {
-        links[kept - 1].count += links[i].count;
-        links[kept - 1].wire += links[i].wire;
-      } else {
-        links[kept++] = links[i];
-      }
-    }
-    links.resize(kept);
-  }
-
-  // By source, then destination. Sources are counted first: a plain sort of a million links takes long.
-  void sort_links() {
-    std::vector<std::uint32_t> first(vertices + 1, 0);
-    for (const DirectedLink& link : links) ++first[link.from + 1];
-    std::partial_sum(first.begin(), first.end(), first.begin());
-    std::vector<DirectedLink> sorted(links.size());
-    std::vector<std::uint32_t> next(first.begin(), first.end() - 1);
-    for (const DirectedLink& link : links) sorted[next[link.from]++] = link;
-    const auto by_destination = [](const DirectedLink& a, const DirectedLink& b) { return a.to < b.to; };
-    for (VertexIndex v = 0; v < vertices; ++v) {
-      const auto begin = sorted.begin() + first[v], end = sorted.begin() + first[v + 1];
-      if (!std::is_sorted(begin, end, by_destination)) std::stable_sort(begin, end, by_destination);
-    }
-    links = std::move(sorted);
-    index_links();
-  }
-
-  void index_links() {
-    first_out.assign(vertices + 1, 0);
-    for (const DirectedLink& link : links) ++first_out[link.from + 1];
-    std::partial_sum(first_out.begin(), first_out.end(), first_out.begin());
+    links.finish(vertices);
   }
 
   void slow_down() {
@@ -166,14 +127,14 @@ struct MachineGraph::Impl {
       if (!to)
         fault("to", fmt::format("\"{}\" is no vertex of this machine (such as {})", slow.to, name(vertices - 1)));
       if (!from || !to) continue;
-      const LinkIndex there = link_between(*from, *to), back = link_between(*to, *from);
+      const LinkIndex there = links.between(*from, *to), back = links.between(*to, *from);
       if (there == kNowhere || back == kNowhere) {
         fault("to", fmt::format("no link joins {} and {}", slow.from, slow.to));
         continue;
       }
       for (const LinkIndex link : {there, back}) {
-        links[link].count *= slow.share;
-        links[link].wire = links[link].wire * slow.share;
+        links.at(link).count *= slow.share;
+        links.at(link).wire = links.at(link).wire * slow.share;
       }
     }
     if (!faults.empty()) throw ConfigError(std::move(faults));
@@ -198,46 +159,22 @@ struct MachineGraph::Impl {
       };
       return link.count <= 0 || gone(link.from) || gone(link.to);
     };
-    links.erase(std::remove_if(links.begin(), links.end(), dead), links.end());
-    for (DirectedLink& link : links) {
-      if (link.gpu != kNoGpu) link.gpu = gpu_of_slot[link.gpu];
+    links.remove(dead);
+    for (LinkIndex link = 0; link < links.all().size(); ++link) {
+      std::uint32_t& gpu = links.at(link).gpu;
+      if (gpu != kNoGpu) gpu = gpu_of_slot[gpu];
     }
   }
 
   // ---- Search, for degraded machines ----
 
   // Only switches pass messages on, and GPUs (or their NICs) where the topology says so.
-  struct MayLeave {
-    const Impl* graph = nullptr;
-    const Csr* csr = nullptr;
-    VertexIndex origin = 0;
-    bool operator()(const Csr::edge_descriptor& edge) const {
-      const auto v = static_cast<VertexIndex>(boost::source(edge, *csr));
-      return v == origin || graph->forwards(v);
-    }
-  };
-
   void build_search() {
-    std::vector<std::pair<VertexIndex, VertexIndex>> edges;
-    edges.reserve(links.size());
-    for (const DirectedLink& link : links) edges.emplace_back(link.from, link.to);
-    csr = std::make_unique<Csr>(boost::edges_are_sorted, edges.begin(), edges.end(), vertices);
-  }
-
-  // For every vertex that messages from `origin` reach by a shortest way: the vertex before it.
-  [[nodiscard]] std::vector<VertexIndex> search(VertexIndex origin) const {
-    std::vector<VertexIndex> before(vertices, kNowhere);
-    const boost::filtered_graph<Csr, MayLeave> ways(*csr, MayLeave{this, csr.get(), origin});
-    const auto record = boost::record_predecessors(before.data(), boost::on_tree_edge());
-    boost::breadth_first_search(
-        ways, boost::vertex(origin, *csr),
-        boost::visitor(boost::make_bfs_visitor(record)).vertex_index_map(boost::get(boost::vertex_index, *csr)));
-    before[origin] = origin;
-    return before;
+    search = std::make_unique<GraphSearch>(links, vertices, [this](VertexIndex vertex) { return forwards(vertex); });
   }
 
   void require_connected() const {
-    const std::vector<VertexIndex> before = search(slot_of_gpu.front());
+    const std::vector<VertexIndex> before = search->before(slot_of_gpu.front());
     std::string apart;
     for (const std::uint32_t slot : slot_of_gpu) {
       if (before[slot] == kNowhere) apart += (apart.empty() ? "" : ", ") + name(slot);
@@ -295,17 +232,11 @@ struct MachineGraph::Impl {
     if (out.back() != b) out.push_back(b);
   }
 
-  [[nodiscard]] LinkIndex link_between(VertexIndex from, VertexIndex to) const {
-    const auto begin = links.begin() + first_out[from], end = links.begin() + first_out[from + 1];
-    const auto found = std::lower_bound(begin, end, to, [](const DirectedLink& l, VertexIndex v) { return l.to < v; });
-    return found != end && found->to == to ? static_cast<LinkIndex>(found - links.begin()) : kNowhere;
-  }
-
   // False when a link of the way is missing.
   [[nodiscard]] bool links_of(const std::vector<VertexIndex>& way, std::vector<LinkIndex>& out) const {
     out.clear();
     for (std::size_t i = 1; i < way.size(); ++i) {
-      const LinkIndex link = link_between(way[i - 1], way[i]);
+      const LinkIndex link = links.between(way[i - 1], way[i]);
       if (link == kNowhere) return false;
       out.push_back(link);
     }
@@ -324,7 +255,7 @@ struct MachineGraph::Impl {
       if (links_of(way, out)) return out;
       LIGHTCONE_ASSERT(degraded);
     }
-    const std::vector<VertexIndex> before = search(a);
+    const std::vector<VertexIndex> before = search->before(a);
     way.assign(1, b);
     while (way.back() != a) {
       LIGHTCONE_ASSERT(before[way.back()] != kNowhere);
@@ -424,11 +355,10 @@ struct MachineGraph::Impl {
   VertexIndex vertices = 0;
   bool degraded = false;
   std::vector<std::unique_ptr<GraphLevel>> levels;
-  std::vector<DirectedLink> links;       // by source, then destination
-  std::vector<std::uint32_t> first_out;  // of each vertex, into links
+  LinkTable links;
   std::vector<std::uint32_t> slot_of_gpu, gpu_of_slot;
   std::vector<std::uint32_t> symmetry;
-  std::unique_ptr<Csr> csr;
+  std::unique_ptr<GraphSearch> search;  // of a degraded machine
 };
 
 MachineGraph::MachineGraph(const FabricSpec& fabric) : impl_(std::make_unique<Impl>(fabric)) {}
@@ -444,7 +374,7 @@ VertexKind MachineGraph::vertex_kind(VertexIndex vertex) const { return impl_->k
 std::optional<std::uint32_t> MachineGraph::vertex_spec(VertexIndex vertex) const { return impl_->spec_of(vertex); }
 std::optional<VertexIndex> MachineGraph::find_vertex(const std::string& name) const { return impl_->find(name); }
 Seconds MachineGraph::pass_latency(VertexIndex vertex) const { return impl_->pass_latency(vertex); }
-const std::vector<DirectedLink>& MachineGraph::links() const { return impl_->links; }
+const std::vector<DirectedLink>& MachineGraph::links() const { return impl_->links.all(); }
 const std::vector<std::uint32_t>& MachineGraph::symmetry() const { return impl_->symmetry; }
 
 std::uint32_t MachineGraph::vertex_copies(VertexIndex vertex) const {
