@@ -43,9 +43,9 @@ std::vector<VertexIndex> GraphSearch::before(VertexIndex origin) const {
   std::vector<VertexIndex> before(boost::num_vertices(csr), kNowhere);
   const boost::filtered_graph<Csr, MayLeave> ways(csr, MayLeave{&csr, &forwards_, origin});
   const auto record = boost::record_predecessors(before.data(), boost::on_tree_edge());
-  boost::breadth_first_search(ways, boost::vertex(origin, csr),
-                              boost::visitor(boost::make_bfs_visitor(record))
-                                  .vertex_index_map(boost::get(boost::vertex_index, csr)));
+  boost::breadth_first_search(
+      ways, boost::vertex(origin, csr),
+      boost::visitor(boost::make_bfs_visitor(record)).vertex_index_map(boost::get(boost::vertex_index, csr)));
   before[origin] = origin;
   return before;
 }

@@ -85,10 +85,8 @@ struct MachineGraph::Impl {
 
   void add(const Bundle& bundle, std::uint32_t orbit_base) {
     const BytesPerSecond wire(fabric.links[bundle.kind].wire().count() * bundle.count);
-    links.add(
-        {bundle.a, bundle.b, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_there, bundle.gpu_there});
-    links.add(
-        {bundle.b, bundle.a, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_back, bundle.gpu_back});
+    links.add({bundle.a, bundle.b, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_there, bundle.gpu_there});
+    links.add({bundle.b, bundle.a, bundle.kind, bundle.count, wire, orbit_base + bundle.orbit_back, bundle.gpu_back});
   }
 
   // Orbits of one level stand behind those of the level before it; the first two are of the host links.

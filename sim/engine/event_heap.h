@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens next, where gaps are too long for a timing wheel: a heap by time, and at the same time by a key that says
-// the order, so that a result never depends on the order of insertion. Four children per entry: half as deep as a
+// What happens next, where gaps are too long for a timing wheel: a heap by time, and at the same time by a key that
+// says the order, so that a result never depends on the order of insertion. Four children per entry: half as deep as a
 // binary heap, and the children share a cache line.
 #pragma once
 
