@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hardware/machine/evaluate_messages.h"
 #include "scenarios/run/evaluate_kernels.h"
 
 namespace lightcone::scenarios {

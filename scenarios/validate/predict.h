@@ -5,19 +5,29 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "hardware/spec/gpu_spec.h"
+#include "hardware/spec/machine_graph.h"
 #include "scenarios/run/evaluate_kernels.h"
 #include "scenarios/validate/measured_row.h"
 
 namespace lightcone::scenarios {
 
+// A machine of several such GPUs, for collectives.
+struct PredictionFabric {
+  std::string name;
+  hardware::MachineGraph graph;
+  std::string hash;  // of every number of the fabric
+};
+
 struct PredictionMachine {
   hardware::GpuSpec gpu;
   std::string gpu_hash;  // of every field that an evaluator reads
+  std::vector<std::unique_ptr<PredictionFabric>> fabrics = {};  // fewest GPUs first
 };
 
 // The machine of a row's `gpu` text; nullptr when there is none.

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "scenarios/validate/collective_rows.h"
 #include "scenarios/validate/latent_rows.h"
 #include "scenarios/validate/moe_row.h"
 #include "scenarios/validate/row_parts.h"
@@ -307,6 +308,11 @@ const std::vector<OpReader>& readers() {
       {"mla_prefill", latent_prefill},
       {"mla_decode", latent_decode},
       {"moe", moe_layer},
+      {"all_reduce", collective_row},
+      {"all_gather", collective_row},
+      {"reduce_scatter", collective_row},
+      {"all_to_all", collective_row},
+      {"send_recv", collective_row},
   };
   return table;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/graph/operator.h"
+#include "scenarios/mapping/collectives/collective_options.h"
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/validate/measured_row.h"
 
@@ -28,6 +29,9 @@ struct MappedPoint {
   MappingOptions options;
   TimingConvention timing = TimingConvention::graph_replay;
   std::string note;  // what differs between the row and the operators, when something does
+  // Of a collective, the only operator of its row.
+  std::uint32_t nodes = 1;
+  CollectiveOptions collective;
 };
 
 struct RowMapping {
