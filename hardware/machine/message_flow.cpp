@@ -88,6 +88,7 @@ class Flow {
        std::uint64_t most)
       : program_(program), traffic_(traffic) {
     place(representative);
+    find_sends();
     for (std::uint32_t w = 0; w < program.workers.size(); ++w) {
       if (image_[w] == w) add_walker(w, most);
     }
@@ -137,12 +138,31 @@ class Flow {
     return entry->second;
   }
 
-  // The slot in which `worker` keeps `peer`; nothing when it does not know it.
+  // The slot by which `worker` sends to `peer`; nothing when it does not. In a ring of two, the peer before and the one
+  // behind are the same worker in two slots.
   [[nodiscard]] std::optional<std::size_t> slot_of(std::uint32_t worker, std::uint32_t peer) const {
     const std::vector<std::uint32_t>& peers = program_.workers[worker].peers;
-    const auto found = std::find(peers.begin(), peers.end(), peer);
-    if (found == peers.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - peers.begin());
+    const std::vector<bool>& sends = sends_[program_.workers[worker].worker_class];
+    for (std::size_t slot = 0; slot < peers.size(); ++slot) {
+      if (peers[slot] == peer && slot < sends.size() && sends[slot]) return slot;
+    }
+    return std::nullopt;
+  }
+
+  // By class, the slots that some step sends to.
+  void find_sends() {
+    for (const WorkerClass& own : program_.classes) {
+      std::vector<bool>& sends = sends_.emplace_back();
+      for (const MessageBlock& block : own.blocks) {
+        for (const MessageSegment& segment : block.segments) {
+          for (const MessageStep& step : segment.steps) {
+            if (step.send == kNoPeer) continue;
+            if (sends.size() <= step.send) sends.resize(step.send + std::size_t{1});
+            sends[step.send] = true;
+          }
+        }
+      }
+    }
   }
 
   void add_walker(std::uint32_t w, std::uint64_t most) {
@@ -228,6 +248,7 @@ class Flow {
   const MessageProgram& program_;
   const MessageTraffic& traffic_;
   std::vector<std::uint32_t> image_;
+  std::vector<std::vector<bool>> sends_;
   std::vector<Walker> walkers_;
   std::vector<Stream> streams_;
   std::map<std::pair<std::uint32_t, std::size_t>, std::size_t> stream_index_;

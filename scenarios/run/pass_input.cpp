@@ -7,6 +7,7 @@
 
 #include "hardware/spec/machine_graph.h"
 #include "hardware/spec/spec_hash.h"
+#include "scenarios/mapping/collectives/map_collective.h"
 #include "models/families/model_graph.h"
 #include "models/families/training_graph.h"
 #include "models/graph/graph.h"
@@ -135,6 +136,10 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
   if (scenario.machine.fabric) {
     input.fabric = std::make_shared<const hardware::MachineGraph>(*scenario.machine.fabric);
     input.fabric_hash = hardware::spec_hash(*scenario.machine.fabric);
+    input.map_collective = [](const models::Communication& op, const std::vector<std::uint32_t>& gpus,
+                              const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu) {
+      return map_collective(op, gpus, graph, gpu).program;
+    };
   }
   input.mapping.launch = scenario.workload.launch == workloads::LaunchMode::graph ? hardware::LaunchMode::graph
                                                                                   : hardware::LaunchMode::stream;

@@ -45,13 +45,35 @@ std::unique_ptr<PredictionMachine> prediction_machine(const hardware::MachineSpe
 
 Machines::Machines(const std::string& name, const std::vector<std::string>& sets) : automatic_(name == "auto") {
   if (!automatic_) {
-    machines_.push_back(prediction_machine(load(name, sets)));
+    const hardware::MachineSpec machine = load(name, sets);
+    machines_.push_back(prediction_machine(machine));
+    if (machine.fabric) add_fabric(machine);
     return;
   }
+  std::vector<hardware::MachineSpec> of_many;
   for (const std::string& entry : hardware::list_machines()) {
-    const hardware::MachineSpec machine = load(entry, sets);
-    if (machine.gpu_count > 1) continue;  // its GPU is in the catalog by itself
-    machines_.push_back(prediction_machine(machine));
+    hardware::MachineSpec machine = load(entry, sets);
+    if (machine.gpu_count > 1) {  // its GPU is in the catalog by itself
+      of_many.push_back(std::move(machine));
+    } else {
+      machines_.push_back(prediction_machine(machine));
+    }
+  }
+  for (const hardware::MachineSpec& machine : of_many) add_fabric(machine);
+}
+
+// Electrical machines alone: collectives were measured on what could be bought.
+void Machines::add_fabric(const hardware::MachineSpec& machine) {
+  constexpr std::uint32_t kMostGpus = 1024;
+  const auto& links = machine.fabric->links;
+  const bool bought = std::none_of(links.begin(), links.end(), [](const hardware::LinkSpec& l) { return l.optics; });
+  if (!bought || machine.gpu_count > kMostGpus) return;
+  for (const auto& own : machines_) {
+    if (own->gpu.name != machine.gpu.name) continue;
+    auto fabric = std::make_unique<PredictionFabric>(PredictionFabric{
+        machine.name, hardware::MachineGraph(*machine.fabric), hardware::spec_hash(*machine.fabric)});
+    const auto larger = [&](const auto& other) { return other->graph.gpu_count() > fabric->graph.gpu_count(); };
+    own->fabrics.insert(std::find_if(own->fabrics.begin(), own->fabrics.end(), larger), std::move(fabric));
   }
 }
 

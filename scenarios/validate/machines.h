@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hardware/spec/machine_spec.h"
 #include "scenarios/validate/predict.h"
 
 namespace lightcone::scenarios {
@@ -24,6 +25,7 @@ class Machines {
   [[nodiscard]] bool measured_on(const std::string& gpu) const;
 
  private:
+  void add_fabric(const hardware::MachineSpec& machine);
   [[nodiscard]] const PredictionMachine* by_alias(const std::string& gpu) const;
 
   bool automatic_;

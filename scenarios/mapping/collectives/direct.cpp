@@ -75,7 +75,9 @@ hardware::MessageProgram direct_program(const CollectiveTask& task) {
   const Bytes piece = part_of(each, channels);
   hardware::WorkerClass out;
   out.name = "send";
+  // A single peer has all the CTAs to itself, which reach what a ring does.
   out.rate = task.constants.point_to_point_rate;
+  if (!all) out.rate = std::max(out.rate, ring_bandwidth(task) * (1.0 / channels));
   out.step_overhead = to_picoseconds(task.constants.simple.step_overhead);
   out.sms = 1;
   hardware::WorkerClass in = out;

@@ -66,7 +66,7 @@ CollectiveConstants collective_constants(const hardware::GpuSpec& gpu) {
       c.simple.rate = gigabytes(15.1);
       c.simple.local_rate = gigabytes(32.7);
       c.point_to_point_rate = gigabytes(19.1);
-      c.in_switch_rate = gigabytes(2.14);
+      c.in_switch_rate = gigabytes(4.28);
       c.in_switch_first_use = microseconds(50);
       c.shot_start = microseconds(1.8);
       c.shot_rate = gigabytes(34);
@@ -84,8 +84,8 @@ CollectiveConstants collective_constants(const hardware::GpuSpec& gpu) {
       c.simple.rate = gigabytes(22.4);
       c.simple.local_rate = gigabytes(38.7);
       c.point_to_point_rate = gigabytes(32.6);
-      c.in_switch_rate = gigabytes(3.85);
-      c.in_switch_first_use = microseconds(18);
+      c.in_switch_rate = gigabytes(7.0);
+      c.in_switch_first_use = microseconds(22);
       c.shot_start = microseconds(3.2);
       c.shot_rate = gigabytes(60);
       break;

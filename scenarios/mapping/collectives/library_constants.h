@@ -2,8 +2,8 @@
 // What the communication kernels of NCCL and of the serving libraries cost by themselves, per generation of GPU: time
 // of a step, rate of one CTA. Latencies and rates of links and switches are the machine file's.
 //
-// Calibrated: aiconfigurator, nccl-tests of NCCL 2.27.3 (A100) and 2.29.2 (H100, B200), all_reduce, all_gather and
-// reduce_scatter of 2 to 8 ranks, one set per GPU for all of them and all sizes. Buffers and chunks are NCCL's
+// Calibrated: aiconfigurator, nccl-tests of NCCL 2.27.3 (A100) and 2.29.2 (H100, B200), all_reduce, all_gather,
+// reduce_scatter and all_to_all of 2 to 8 ranks and the all-reduces of the servers, one set per GPU for all sizes. Buffers and chunks are NCCL's
 // (src/include/device.h, src/enqueue.cc).
 #pragma once
 
