@@ -18,7 +18,8 @@ std::vector<std::uint32_t> representatives(const MessageProgram& program, const 
   for (std::uint32_t rank = 0; rank < program.gpus.size(); ++rank) {
     first_of[rank] = rank;
     if (!fold || program.symmetry.empty()) continue;
-    first_of[rank] = first.try_emplace({program.symmetry[rank], graph.symmetry()[program.gpus[rank]]}, rank).first->second;
+    first_of[rank] =
+        first.try_emplace({program.symmetry[rank], graph.symmetry()[program.gpus[rank]]}, rank).first->second;
   }
   return first_of;
 }

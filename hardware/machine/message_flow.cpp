@@ -12,7 +12,7 @@ namespace lightcone::hardware {
 
 namespace {
 
-constexpr std::uint64_t kExactSteps = 400'000;  // of all followed workers; longer programs are cut short
+constexpr std::uint64_t kExactSteps = 400'000;   // of all followed workers; longer programs are cut short
 constexpr std::uint64_t kShort = 6, kLong = 12;  // rounds of a block that are followed then
 
 // Walks the steps of a class, blocks cut to `most` rounds.
@@ -79,7 +79,7 @@ struct Walker {
   double now = 0, work = 0;
   double link_free = 0;                       // its share of the links: when the last message has left
   std::vector<std::uint64_t> sent, received;  // by peer slot
-  std::vector<std::size_t> out, in;         // stream by peer slot
+  std::vector<std::size_t> out, in;           // stream by peer slot
 };
 
 class Flow {

@@ -14,9 +14,9 @@
 namespace lightcone::hardware {
 
 struct FlowResult {
-  Seconds end;                  // of the last worker, from the first step on; messages under way have arrived
-  Seconds longest_work;         // of the worker that works longest: copying, reducing, step overheads
-  std::uint32_t followed = 0;   // ranks
+  Seconds end;                 // of the last worker, from the first step on; messages under way have arrived
+  Seconds longest_work;        // of the worker that works longest: copying, reducing, step overheads
+  std::uint32_t followed = 0;  // ranks
 };
 
 // `representative`: by rank, the rank that does the same at the same time (itself where there is none).

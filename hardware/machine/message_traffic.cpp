@@ -113,8 +113,8 @@ void MessageTraffic::share_out() {
       if (load.payload <= 0) continue;
       for (const LinkIndex l : way.links) {
         const DirectedLink& link = graph_.links()[l];
-        const double rate = std::min(graph_.fabric().links[link.kind].sustained().count() * link.count,
-                                     link.wire.count());
+        const double rate =
+            std::min(graph_.fabric().links[link.kind].sustained().count() * link.count, link.wire.count());
         const double share = rate * load.payload / load.wire / std::max(1.0, users[l]);
         if (way.share.count() == 0 || share < way.share.count()) way.share = BytesPerSecond(share);
       }

@@ -7,10 +7,10 @@
 
 #include "hardware/spec/machine_graph.h"
 #include "hardware/spec/spec_hash.h"
-#include "scenarios/mapping/collectives/map_collective.h"
 #include "models/families/model_graph.h"
 #include "models/families/training_graph.h"
 #include "models/graph/graph.h"
+#include "scenarios/mapping/collectives/map_collective.h"
 #include "sim/base/checked.h"
 #include "workloads/plan_rules.h"
 
@@ -137,9 +137,8 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
     input.fabric = std::make_shared<const hardware::MachineGraph>(*scenario.machine.fabric);
     input.fabric_hash = hardware::spec_hash(*scenario.machine.fabric);
     input.map_collective = [](const models::Communication& op, const std::vector<std::uint32_t>& gpus,
-                              const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu) {
-      return map_collective(op, gpus, graph, gpu).program;
-    };
+                              const hardware::MachineGraph& graph,
+                              const hardware::GpuSpec& gpu) { return map_collective(op, gpus, graph, gpu).program; };
   }
   input.mapping.launch = scenario.workload.launch == workloads::LaunchMode::graph ? hardware::LaunchMode::graph
                                                                                   : hardware::LaunchMode::stream;

@@ -70,8 +70,8 @@ void Machines::add_fabric(const hardware::MachineSpec& machine) {
   if (!bought || machine.gpu_count > kMostGpus) return;
   for (const auto& own : machines_) {
     if (own->gpu.name != machine.gpu.name) continue;
-    auto fabric = std::make_unique<PredictionFabric>(PredictionFabric{
-        machine.name, hardware::MachineGraph(*machine.fabric), hardware::spec_hash(*machine.fabric)});
+    auto fabric = std::make_unique<PredictionFabric>(
+        PredictionFabric{machine.name, hardware::MachineGraph(*machine.fabric), hardware::spec_hash(*machine.fabric)});
     const auto larger = [&](const auto& other) { return other->graph.gpu_count() > fabric->graph.gpu_count(); };
     own->fabrics.insert(std::find_if(own->fabrics.begin(), own->fabrics.end(), larger), std::move(fabric));
   }

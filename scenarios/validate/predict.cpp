@@ -56,8 +56,8 @@ void map_to_messages(const models::Communication& op, const MappedPoint& mapped,
                      MappedWork& work) {
   const PredictionFabric* fabric = fabric_for(machine, op.ranks, mapped.nodes);
   if (fabric == nullptr) {
-    throw ConfigError(fmt::format("no machine of the catalog has {} GPUs of this kind on {} nodes", op.ranks,
-                                  mapped.nodes));
+    throw ConfigError(
+        fmt::format("no machine of the catalog has {} GPUs of this kind on {} nodes", op.ranks, mapped.nodes));
   }
   std::vector<std::uint32_t> gpus;
   const auto per_node = static_cast<std::uint32_t>(op.ranks / mapped.nodes);

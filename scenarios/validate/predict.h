@@ -26,7 +26,7 @@ struct PredictionFabric {
 
 struct PredictionMachine {
   hardware::GpuSpec gpu;
-  std::string gpu_hash;  // of every field that an evaluator reads
+  std::string gpu_hash;                                         // of every field that an evaluator reads
   std::vector<std::unique_ptr<PredictionFabric>> fabrics = {};  // fewest GPUs first
 };
 

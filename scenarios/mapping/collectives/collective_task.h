@@ -16,7 +16,7 @@ namespace lightcone::scenarios {
 
 struct CollectiveTask {
   models::CollectiveKind kind = models::CollectiveKind::all_reduce;
-  Bytes bytes;  // as Communication::elements counts them
+  Bytes bytes;                      // as Communication::elements counts them
   std::vector<std::uint32_t> gpus;  // by rank
   const hardware::MachineGraph* graph = nullptr;
   CollectiveConstants constants;
@@ -29,8 +29,8 @@ constexpr Bytes part_of(Bytes whole, std::uint64_t parts) { return Bytes(ceil_di
 
 // Wire bytes per second of one GPU towards the others in its innermost domain (or, alone there, outwards).
 BytesPerSecond port_wire(const hardware::MachineGraph& graph, const std::vector<std::uint32_t>& gpus);
-// What NCCL takes a ring to carry: 20 of 25 GB/s of an NVLink 3, 20.6 of an NVLink 4, 40.1 of 50 of an NVLink 5, in whole
-// steps of its search (src/graph/topo.h, search.cc): 0.8 of the wire in all three.
+// What NCCL takes a ring to carry: 20 of 25 GB/s of an NVLink 3, 20.6 of an NVLink 4, 40.1 of 50 of an NVLink 5, in
+// whole steps of its search (src/graph/topo.h, search.cc): 0.8 of the wire in all three.
 BytesPerSecond ring_bandwidth(const CollectiveTask& task);
 // Channels that NCCL's search makes on these GPUs.
 std::uint32_t full_channels(const CollectiveTask& task);

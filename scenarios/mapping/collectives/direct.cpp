@@ -93,8 +93,7 @@ hardware::MessageProgram direct_program(const CollectiveTask& task) {
 hardware::MessageProgram shots_program(const CollectiveTask& task, bool two_shots) {
   LIGHTCONE_ASSERT(task.kind == models::CollectiveKind::all_reduce && task.ranks() >= 2);
   const std::uint32_t ranks = task.ranks(), peers = ranks - 1, channels = task.constants.shot_channels;
-  hardware::MessageProgram program =
-      empty_program(task, fmt::format("all_reduce_{}_shot", two_shots ? "two" : "one"));
+  hardware::MessageProgram program = empty_program(task, fmt::format("all_reduce_{}_shot", two_shots ? "two" : "one"));
   program.start = to_picoseconds(task.constants.shot_start);
   const Bytes each = part_of(two_shots ? part_of(task.bytes, ranks) : task.bytes, channels);
   hardware::WorkerClass out;
@@ -106,7 +105,8 @@ hardware::MessageProgram shots_program(const CollectiveTask& task, bool two_shot
   in.name = "shots receive";
   in.sms = 0;
   // A barrier: a flag to every rank, and one from every rank.
-  const std::vector<MessageBlock> flags_out = to_each(true, peers, Bytes(0)), flags_in = to_each(false, peers, Bytes(0));
+  const std::vector<MessageBlock> flags_out = to_each(true, peers, Bytes(0)),
+                                  flags_in = to_each(false, peers, Bytes(0));
   const std::vector<MessageBlock> data_out = to_each(true, peers, each), data_in = to_each(false, peers, each);
   const auto add = [](std::vector<MessageBlock>& to, const std::vector<MessageBlock>& blocks) {
     to.insert(to.end(), blocks.begin(), blocks.end());

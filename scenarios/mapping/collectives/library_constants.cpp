@@ -7,8 +7,8 @@ namespace lightcone::scenarios {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kAlgorithms{"ring",   "tree",         "double_tree", "halving_doubling", "in_switch",
-                                                      "direct", "hierarchical", "one_shot",    "two_shot"};
+constexpr std::array<std::string_view, 9> kAlgorithms{
+    "ring", "tree", "double_tree", "halving_doubling", "in_switch", "direct", "hierarchical", "one_shot", "two_shot"};
 constexpr std::array<std::string_view, 3> kProtocols{"ll", "ll128", "simple"};
 
 constexpr BytesPerSecond gigabytes(double value) { return BytesPerSecond(value * 1e9); }

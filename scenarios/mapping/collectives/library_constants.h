@@ -3,8 +3,8 @@
 // of a step, rate of one CTA. Latencies and rates of links and switches are the machine file's.
 //
 // Calibrated: aiconfigurator, nccl-tests of NCCL 2.27.3 (A100) and 2.29.2 (H100, B200), all_reduce, all_gather,
-// reduce_scatter and all_to_all of 2 to 8 ranks and the all-reduces of the servers, one set per GPU for all sizes. Buffers and chunks are NCCL's
-// (src/include/device.h, src/enqueue.cc).
+// reduce_scatter and all_to_all of 2 to 8 ranks and the all-reduces of the servers, one set per GPU for all sizes.
+// Buffers and chunks are NCCL's (src/include/device.h, src/enqueue.cc).
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@
 namespace lightcone::scenarios {
 
 struct ProtocolConstants {
-  Seconds first_use;        // once per collective, beyond the start
-  Seconds step_overhead;    // of each message: waiting threads see it, the CTA synchronises, fences and posts
-  BytesPerSecond rate;      // of one CTA into a link, payload
+  Seconds first_use;          // once per collective, beyond the start
+  Seconds step_overhead;      // of each message: waiting threads see it, the CTA synchronises, fences and posts
+  BytesPerSecond rate;        // of one CTA into a link, payload
   BytesPerSecond local_rate;  // of one CTA that takes the last message and sends none
-  Bytes step;               // payload of one slot of the FIFO
+  Bytes step;                 // payload of one slot of the FIFO
   double wire_per_payload = 1;
   std::uint32_t slice_steps = 1, chunk_steps = 1;  // slots of a message; of a chunk
   std::uint32_t threads = 512;

@@ -24,8 +24,7 @@ using models::CollectiveKind;
 // NCCL takes channels away, then threads, while a thread has fewer bytes than it is worth (src/enqueue.cc).
 std::uint32_t channels_for(const CollectiveTask& task, const ProtocolConstants& protocol) {
   const std::uint64_t least = std::uint64_t{protocol.threads} * protocol.thread_threshold;
-  return static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>(task.bytes.count() / least, 1, full_channels(task)));
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(task.bytes.count() / least, 1, full_channels(task)));
 }
 
 class Candidates {
@@ -89,8 +88,8 @@ MappedCollective map_collective(const models::Communication& op, const std::vect
   if (gpus.size() < 2) throw ConfigError(fmt::format("{}: two ranks at least", models::name(op.kind)));
   if (op.elements == 0) throw ConfigError(fmt::format("{}: no elements", models::name(op.kind)));
   if (*std::max_element(gpus.begin(), gpus.end()) >= graph.gpu_count()) {
-    throw ConfigError(fmt::format("{}: {} ranks on a machine of {} GPUs", models::name(op.kind), gpus.size(),
-                                  graph.gpu_count()));
+    throw ConfigError(
+        fmt::format("{}: {} ranks on a machine of {} GPUs", models::name(op.kind), gpus.size(), graph.gpu_count()));
   }
   CollectiveTask task;
   task.kind = op.kind;

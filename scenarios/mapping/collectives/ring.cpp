@@ -142,9 +142,8 @@ MessageProgram broadcast_chain(const CollectiveTask& task, const ProtocolConstan
   ProtocolConstants chained = protocol;
   chained.chunk_steps = chained.slice_steps = 1;
   const Bytes part = part_of(task.bytes, channels);
-  const std::array<std::pair<const char*, Move>, 3> places{{{"root", {false, true, 1, 0}},
-                                                            {"between", {true, true, 1, 1}},
-                                                            {"end", {true, false, 1, 1}}}};
+  const std::array<std::pair<const char*, Move>, 3> places{
+      {{"root", {false, true, 1, 0}}, {"between", {true, true, 1, 1}}, {"end", {true, false, 1, 1}}}};
   for (const auto& [place, move] : places) {
     WorkerClass own = worker_class(chained, fmt::format("broadcast {}", place));
     own.blocks = blocks_of({move}, part, chained);
@@ -167,8 +166,8 @@ MessageProgram ring_program(const CollectiveTask& task, CollectiveProtocol proto
   program.start += to_picoseconds(constants.first_use);
   if (task.kind == CollectiveKind::broadcast) return broadcast_chain(task, constants, channels, std::move(program));
   WorkerClass own = worker_class(constants, fmt::format("ring {}", name(protocol)));
-  own.blocks = blocks_of(moves_of(task.kind, task.ranks()), part_of(part_of(task.bytes, task.ranks()), channels),
-                         constants);
+  own.blocks =
+      blocks_of(moves_of(task.kind, task.ranks()), part_of(part_of(task.bytes, task.ranks()), channels), constants);
   program.classes.push_back(std::move(own));
   add_workers(task, channels, program, [](std::uint32_t, std::uint32_t) -> std::uint16_t { return 0; });
   program.symmetry = symmetry_of(task);
