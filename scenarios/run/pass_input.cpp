@@ -136,9 +136,13 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
   if (scenario.machine.fabric) {
     input.fabric = std::make_shared<const hardware::MachineGraph>(*scenario.machine.fabric);
     input.fabric_hash = hardware::spec_hash(*scenario.machine.fabric);
-    input.map_collective = [](const models::Communication& op, const std::vector<std::uint32_t>& gpus,
-                              const hardware::MachineGraph& graph,
-                              const hardware::GpuSpec& gpu) { return map_collective(op, gpus, graph, gpu).program; };
+    // Serving engines that replay graphs have all-reduces of their own for small sums.
+    CollectiveOptions options;
+    if (scenario.workload.launch == workloads::LaunchMode::graph) options.library = CollectiveLibrary::vllm;
+    input.map_collective = [options](const models::Communication& op, const std::vector<std::uint32_t>& gpus,
+                                     const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu) {
+      return map_collective(op, gpus, graph, gpu, options).program;
+    };
   }
   input.mapping.launch = scenario.workload.launch == workloads::LaunchMode::graph ? hardware::LaunchMode::graph
                                                                                   : hardware::LaunchMode::stream;
