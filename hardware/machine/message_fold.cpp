@@ -12,24 +12,17 @@
 namespace lightcone::hardware {
 namespace {
 
-std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) {
-  hash ^= value + 0x9e3779b97f4a7c15ull + (hash << 6) + (hash >> 2);
-  hash *= 0xff51afd7ed558ccdull;
-  return hash ^ (hash >> 32);
-}
-
 std::uint64_t ends_of(std::uint32_t from, std::uint32_t to) { return std::uint64_t{from} << 32 | to; }
 
 // What the ranks do that no renumbering changes: workers, ways and slots; peers' classes come in by refinement.
 class Refinement {
  public:
   Refinement(const MessageProgram& program, const MachineGraph& graph, const PeerSlots& slots)
-      : program_(program), graph_(graph), slots_(slots), link_uses_(graph.links().size(), 0) {}
+      : program_(program), graph_(graph), slots_(slots), link_colour_(graph.links().size(), 0) {}
 
   MessageFold fold() {
     list_workers();
     fixed_colours();
-    if (!links_are_shared_alike()) return unfolded(program_);
     std::size_t classes = renumber();
     while (classes < colour_.size()) {
       refine();
@@ -77,23 +70,15 @@ class Refinement {
     const std::uint32_t a = program_.gpus[worker.rank], b = program_.gpus[program_.workers[to].rank];
     for (const LinkIndex link : graph_.route(a, b, worker.path)) {
       hash = mixed(hash, graph_.links()[link].orbit);
-      ++link_uses_[link];
+      ways_.push_back({link, worker.rank, mixed(local_[w], peer)});
     }
     return hash;
   }
 
-  // One link between switches stands for its orbit: only where all used ones carry as many ways.
-  [[nodiscard]] bool links_are_shared_alike() const {
-    std::unordered_map<std::uint32_t, std::uint32_t> uses;
-    for (LinkIndex link = 0; link < link_uses_.size(); ++link) {
-      const DirectedLink& bundle = graph_.links()[link];
-      if (bundle.gpu != kNoGpu || link_uses_[link] == 0) continue;
-      if (uses.emplace(bundle.orbit, link_uses_[link]).first->second != link_uses_[link]) return false;
-    }
-    return true;
-  }
-
+  // Ranks whose peers differ, or that share links with others, are different.
   void refine() {
+    std::fill(link_colour_.begin(), link_colour_.end(), 0);
+    for (const Pass& pass : ways_) link_colour_[pass.link] += mixed(colour_[pass.rank], pass.message);
     std::vector<std::uint64_t> next(colour_.size());
     for (std::uint32_t rank = 0; rank < colour_.size(); ++rank) {
       std::uint64_t hash = mixed(colour_[rank], 1);
@@ -103,6 +88,8 @@ class Refinement {
       }
       next[rank] = hash;
     }
+    for (const Pass& pass : ways_)
+      next[pass.rank] = mixed(next[pass.rank], mixed(pass.message, link_colour_[pass.link]));
     colour_ = std::move(next);
   }
 
@@ -131,7 +118,14 @@ class Refinement {
   std::vector<std::vector<std::uint16_t>> sent_;  // by class
   std::vector<std::uint32_t> first_, by_rank_;    // workers of each rank
   std::vector<std::uint32_t> local_;              // number of each worker on its rank
-  std::vector<std::uint32_t> link_uses_;
+  // A message of a rank over a link; `message` tells those of one rank apart.
+  struct Pass {
+    LinkIndex link = 0;
+    std::uint32_t rank = 0;
+    std::uint64_t message = 0;
+  };
+  std::vector<Pass> ways_;                  // rank by rank
+  std::vector<std::uint64_t> link_colour_;  // of all that pass each link
   std::vector<std::uint64_t> colour_;
 };
 

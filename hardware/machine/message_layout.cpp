@@ -17,8 +17,8 @@ class Builder {
 
   MessageLayout build() {
     out_.port_ps = to_picoseconds(graph_.fabric().port_latency).count();
-    if (fold_.folded) count_shared_links();
     number_workers();
+    if (fold_.folded) colour_shared_links();
     for (std::uint32_t live = 0; live < out_.workers.size(); ++live) join(live);
     for (std::uint32_t live = 0; live < out_.workers.size(); ++live) join_multicasts(live);
     mark_merges();
@@ -27,22 +27,26 @@ class Builder {
   }
 
  private:
-  // With folded ranks: links between switches that any rank uses, by orbit, and the rank of each GPU.
-  void count_shared_links() {
+  // With folded ranks: the rank of each GPU, and the links between switches that are passed by the same classes of
+  // messages, of which one is played.
+  void colour_shared_links() {
     rank_of_gpu_.assign(graph_.gpu_count(), kNone);
     for (std::uint32_t rank = 0; rank < program_.gpus.size(); ++rank) rank_of_gpu_[program_.gpus[rank]] = rank;
-    std::vector<bool> used(graph_.links().size(), false);
+    link_colour_.assign(graph_.links().size(), 0);
     for (std::uint32_t w = 0; w < program_.workers.size(); ++w) {
       const MessageWorker& worker = program_.workers[w];
       for (const std::uint16_t peer : sent_peers(program_.classes[worker.worker_class])) {
         const std::uint32_t to = program_.workers[worker.peers[peer]].rank;
         for (const LinkIndex link : graph_.route(program_.gpus[worker.rank], program_.gpus[to], worker.path))
-          used[link] = true;
+          link_colour_[link] += mixed(mixed(place(w), peer), 1);
       }
     }
-    for (LinkIndex link = 0; link < used.size(); ++link) {
-      if (used[link] && graph_.links()[link].gpu == kNoGpu) ++orbit_links_[graph_.links()[link].orbit];
+    for (LinkIndex link = 0; link < link_colour_.size(); ++link) {
+      if (link_colour_[link] != 0 && graph_.links()[link].gpu == kNoGpu) ++alike_[shared_key(link)];
     }
+  }
+  [[nodiscard]] std::uint64_t shared_key(LinkIndex link) const {
+    return mixed(link_colour_[link], graph_.links()[link].orbit);
   }
 
   void number_workers() {
@@ -111,7 +115,9 @@ class Builder {
     channel.latency_ps = 2 * out_.port_ps;
     for (std::size_t i = 0; i < way.size(); ++i) {
       Hop hop;
-      hop.link = live_link(way[i], program_.workers[from].rank);
+      hop.link = live_link(way[i]);
+      if (fold_.folded && graph_.links()[way[i]].gpu == kNoGpu)
+        hop.times = fold_.members[fold_.rank_class[program_.workers[from].rank]] / out_.links[hop.link].stands_for;
       if (i > 0) pass(graph_.links()[way[i]].from, hop);
       channel.latency_ps += out_.links[hop.link].part.latency_ps() + hop.pass_ps;
       if (hop.nic != kNone) channel.latency_ps += out_.nics[hop.nic].latency_ps();
@@ -140,25 +146,25 @@ class Builder {
     }
   }
 
-  std::uint32_t live_link(LinkIndex link, std::uint32_t sender) {
+  std::uint32_t live_link(LinkIndex link) {
     const DirectedLink& bundle = graph_.links()[link];
+    const bool shared = bundle.gpu == kNoGpu;
     std::uint64_t key = link;
-    double stands_for = 1, multiplicity = 1;
-    if (fold_.folded && bundle.gpu != kNoGpu) {
+    double stands_for = 1;
+    if (fold_.folded && shared) {
+      key = shared_key(link);
+      stands_for = alike_.at(key);
+    } else if (fold_.folded) {
       const std::uint32_t rank = rank_of_gpu_[bundle.gpu];
       if (rank == kNone) throw std::logic_error(program_.name + ": a folded message passes a GPU of no rank");
       stands_for = fold_.members[fold_.rank_class[rank]];
       key = std::uint64_t{bundle.orbit} << 32 | fold_.rank_class[rank];
-    } else if (fold_.folded) {
-      stands_for = orbit_links_.at(bundle.orbit);
-      multiplicity = fold_.members[fold_.rank_class[sender]] / stands_for;
-      key = std::uint64_t{bundle.orbit} << 32 | kNone;
     }
-    const auto [at, fresh] = links_.emplace(key, static_cast<std::uint32_t>(out_.links.size()));
+    auto& known = shared ? shared_links_ : own_links_;
+    const auto [at, fresh] = known.emplace(key, static_cast<std::uint32_t>(out_.links.size()));
     if (fresh) {
       const LinkSpec& spec = graph_.fabric().links[bundle.kind];
-      out_.links.push_back({FabricLink(spec, bundle.count, multiplicity), bundle.kind, stands_for, multiplicity,
-                            pass_energy(bundle.from)});
+      out_.links.push_back({FabricLink(spec, bundle.count), bundle.kind, stands_for, pass_energy(bundle.from)});
     }
     return at->second;
   }
@@ -241,8 +247,8 @@ class Builder {
         const VertexIndex hub = graph_.links()[out.front()].to;
         if (out.size() != 2 || back.size() != 2 || !graph_.vertex_spec(hub))
           throw std::logic_error(program_.name + ": a group is not on one switch");
-        way.up.push_back(live_link(out.front(), rank));
-        way.down.push_back(live_link(back.back(), rank));
+        way.up.push_back(live_link(out.front()));
+        way.down.push_back(live_link(back.back()));
         way.pass_ps = static_cast<std::uint32_t>(to_picoseconds(graph_.pass_latency(hub)).count());
       }
       out_.groups.push_back(std::move(way));
@@ -255,8 +261,9 @@ class Builder {
   const PeerSlots& slots_;
   MessageLayout out_;
   std::vector<std::uint32_t> rank_of_gpu_, local_, live_;
-  std::unordered_map<std::uint32_t, std::uint32_t> orbit_links_;
-  std::unordered_map<std::uint64_t, std::uint32_t> links_;
+  std::vector<std::uint64_t> link_colour_;
+  std::unordered_map<std::uint64_t, std::uint32_t> alike_;  // links of the graph, by shared_key
+  std::unordered_map<std::uint64_t, std::uint32_t> own_links_, shared_links_;
   std::unordered_map<std::uint32_t, std::uint32_t> nics_;
   std::unordered_map<VertexIndex, std::uint32_t> circuits_;
   std::vector<std::vector<std::uint32_t>> takers_;

@@ -24,6 +24,7 @@ struct Hop {
   std::uint32_t nic = kNone;      // live, passed before the link
   std::uint32_t circuit = kNone;  // live circuit switch, entered by the link before
   std::uint32_t pass_ps = 0;      // of a switch before the link
+  double times = 1;  // messages of folded ranks on the link, for one that is played
   bool merges = false;            // messages of several links meet here: each waits for its turn
 };
 
@@ -45,7 +46,6 @@ struct LiveLink {
   FabricLink part;
   std::uint16_t kind = 0;      // of FabricSpec::links
   double stands_for = 1;       // links of the graph
-  double multiplicity = 1;     // messages on each of them, for one that is played
   double pass_pj_per_bit = 0;  // of the switch or NIC that the bits come from
 };
 

@@ -169,8 +169,10 @@ std::uint64_t MessageMachine::send(std::uint32_t channel, const FlatStep& step, 
 
 // The bits pass a link: head and tail become those at its far end. Returns when the last bit has entered.
 std::uint64_t MessageMachine::through(LiveLink& link, std::uint32_t first_wire, std::uint64_t& head_ps,
-                                      std::uint64_t& tail_ps) {
-  const FabricLink::Passage passage = link.part.send(head_ps, tail_ps, flat_.wire_bytes(first_wire, link.kind));
+                                      std::uint64_t& tail_ps, double times) {
+  std::uint64_t wire = flat_.wire_bytes(first_wire, link.kind);
+  if (times != 1) wire = static_cast<std::uint64_t>(static_cast<double>(wire) * times + 0.5);
+  const FabricLink::Passage passage = link.part.send(head_ps, tail_ps, wire);
   head_ps = passage.first_ps + link.part.latency_ps();
   tail_ps = passage.last_ps + link.part.latency_ps();
   return passage.last_ps;
@@ -189,7 +191,7 @@ void MessageMachine::travel(std::uint32_t channel, std::uint16_t hop, std::uint3
       head_ps = circuit.connect(input, next.link, head_ps);
       tail_ps += head_ps - entered;  // the sender holds its bits back
     }
-    through(layout_.links[next.link], first_wire, head_ps, tail_ps);
+    through(layout_.links[next.link], first_wire, head_ps, tail_ps, next.times);
     if (next.circuit != kNone)
       layout_.circuits[next.circuit].hold(layout_.hops[way.first_hop + hop - 1].link, next.link,
                                           layout_.links[next.link].part.free_at_ps());

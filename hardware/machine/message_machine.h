@@ -66,7 +66,8 @@ class MessageMachine : public engine::DomainModel {
   void multicast(std::uint32_t worker, std::uint32_t first_wire, std::uint64_t head_ps, std::uint64_t tail_ps);
   void gather(std::uint32_t worker, std::uint32_t first_wire, std::uint64_t now);
   void return_sum(std::uint32_t worker, std::uint32_t first_wire, std::uint64_t head_ps, std::uint64_t tail_ps);
-  std::uint64_t through(LiveLink& link, std::uint32_t first_wire, std::uint64_t& head_ps, std::uint64_t& tail_ps);
+  std::uint64_t through(LiveLink& link, std::uint32_t first_wire, std::uint64_t& head_ps, std::uint64_t& tail_ps,
+                        double times = 1);
 
   void at(std::uint64_t time_ps, std::uint32_t worker);
   void start_flight(std::uint64_t head_ps, const Flight& flight, std::uint32_t local);

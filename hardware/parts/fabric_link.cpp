@@ -5,11 +5,11 @@
 
 namespace lightcone::hardware {
 
-FabricLink::FabricLink(const LinkSpec& spec, double count, double multiplicity) {
-  LIGHTCONE_ASSERT(count > 0 && multiplicity > 0);
-  ps_per_byte_ = 1e12 / (spec.wire().count() * count) * multiplicity;
+FabricLink::FabricLink(const LinkSpec& spec, double count) {
+  LIGHTCONE_ASSERT(count > 0);
+  ps_per_byte_ = 1e12 / (spec.wire().count() * count);
   latency_ps_ = to_picoseconds(spec.latency()).count();
-  buffer_bytes_ = spec.receiver_buffer.real() * count / multiplicity;
+  buffer_bytes_ = spec.receiver_buffer.real() * count;
   credit_ps_per_byte_ = spec.round_trip().count() * 1e12 / buffer_bytes_;
   credit_limited_ = credit_ps_per_byte_ > ps_per_byte_;
 }

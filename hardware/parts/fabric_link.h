@@ -16,8 +16,7 @@ namespace lightcone::hardware {
 
 class FabricLink {
  public:
-  // `count` links side by side; `multiplicity`: each message stands for so many (folded ranks share the link).
-  FabricLink(const LinkSpec& spec, double count, double multiplicity);
+  FabricLink(const LinkSpec& spec, double count);  // so many links side by side
 
   struct Passage {
     std::uint64_t first_ps = 0, last_ps = 0;  // when the first and the last bit enter

@@ -29,34 +29,6 @@ FabricSpec fabric(std::uint32_t gpus, std::uint32_t nodes) {
   return out;
 }
 
-// Reduce-scatter in the node, ring all-reduce of each part over the nodes, all-gather in the node.
-MessageProgram hierarchical(std::uint32_t nodes, std::uint32_t local) {
-  MessageProgram out;
-  out.name = "hierarchical";
-  const Bytes part(kBytes.count() / local), chunk(part.count() / nodes);
-  // One worker per rank: peers 0 and 1 in the node, 2 and 3 on the rail.
-  out.classes = {worker_class("hierarchical", {{1, {step(kNoPeer, 0, part)}},
-                                               {local - 2, {step(1, 0, part)}},
-                                               {1, {step(1, kNoPeer, part)}},
-                                               {1, {step(kNoPeer, 2, chunk)}},
-                                               {2 * nodes - 3, {step(3, 2, chunk)}},
-                                               {1, {step(3, kNoPeer, chunk)}},
-                                               {1, {step(kNoPeer, 0, part)}},
-                                               {local - 2, {step(1, 0, part)}},
-                                               {1, {step(1, kNoPeer, part)}}})};
-  for (std::uint32_t r = 0; r < nodes * local; ++r) {
-    const std::uint32_t node = r / local, i = r % local;
-    MessageWorker worker;
-    worker.rank = r;
-    worker.peers = {node * local + (i + 1) % local, node * local + (i + local - 1) % local,
-                    (node + 1) % nodes * local + i, (node + nodes - 1) % nodes * local + i};
-    out.gpus.push_back(r);
-    out.workers.push_back(worker);
-  }
-  out.symmetry.assign(out.gpus.size(), 0);
-  return out;
-}
-
 // Prints and returns CPU seconds, the program and the graph built in the same process.
 double bench(const std::string& what, const std::function<MessageProgram()>& program, const FabricSpec& spec,
              bool fold) {
@@ -94,7 +66,12 @@ int main() {
     bench(
         fmt::format("ring {}", n), [n] { return ring_all_reduce(n, kBytes); }, fabric(n, 1), false);
   bench(
-      "hierarchical 8 x 128", [] { return hierarchical(128, 8); }, fabric(8, 128), false);
+      "hierarchical 8 x 128", [] { return hierarchical(128, 8, kBytes); }, fabric(8, 128), false);
+  // Positions in a pod differ, pods do not: one of them is played.
+  for (const std::uint32_t nodes : {256u, 2048u}) {
+    bench(fmt::format("hierarchical 8 x {} folded", nodes), [nodes] { return hierarchical(nodes, 8, kBytes); },
+          fabric(8, nodes), true);
+  }
   double few = 0, many = 0;
   for (const std::uint32_t n : {1000u, 10000u, 100000u}) {
     many = bench(

@@ -60,6 +60,34 @@ inline MessageProgram ring_all_reduce(std::uint32_t n, Bytes bytes) {
   return out;
 }
 
+// Reduce-scatter in the node, ring all-reduce of each part over the nodes, all-gather in the node.
+inline MessageProgram hierarchical(std::uint32_t nodes, std::uint32_t local, Bytes bytes) {
+  MessageProgram out;
+  out.name = "hierarchical";
+  const Bytes part(bytes.count() / local), chunk(part.count() / nodes);
+  // One worker per rank: peers 0 and 1 in the node, 2 and 3 on the rail.
+  out.classes = {worker_class("hierarchical", {{1, {step(kNoPeer, 0, part)}},
+                                               {local - 2, {step(1, 0, part)}},
+                                               {1, {step(1, kNoPeer, part)}},
+                                               {1, {step(kNoPeer, 2, chunk)}},
+                                               {2 * nodes - 3, {step(3, 2, chunk)}},
+                                               {1, {step(3, kNoPeer, chunk)}},
+                                               {1, {step(kNoPeer, 0, part)}},
+                                               {local - 2, {step(1, 0, part)}},
+                                               {1, {step(1, kNoPeer, part)}}})};
+  for (std::uint32_t r = 0; r < nodes * local; ++r) {
+    const std::uint32_t node = r / local, i = r % local;
+    MessageWorker worker;
+    worker.rank = r;
+    worker.peers = {node * local + (i + 1) % local, node * local + (i + local - 1) % local,
+                    (node + 1) % nodes * local + i, (node + nodes - 1) % nodes * local + i};
+    out.gpus.push_back(r);
+    out.workers.push_back(worker);
+  }
+  out.symmetry.assign(out.gpus.size(), 0);
+  return out;
+}
+
 // Rank r sends to r + 1, r + 2, ... in turn and receives from r - 1, r - 2, ...
 inline MessageProgram all_to_all(std::uint32_t n, Bytes each) {
   MessageProgram out;

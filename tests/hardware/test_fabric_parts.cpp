@@ -28,7 +28,7 @@ LinkSpec plain_link() {
 }  // namespace
 
 TEST_CASE("a link cuts through, and serves one message after the other") {
-  FabricLink link(plain_link(), 1, 1);
+  FabricLink link(plain_link(), 1);
   CHECK(link.latency_ps() == 30'000);
   const FabricLink::Passage first = link.send(1000, 1000, 272);
   CHECK(first.first_ps == 1000);
@@ -42,14 +42,13 @@ TEST_CASE("a link cuts through, and serves one message after the other") {
   CHECK(link.wire_bytes() == 282);
 }
 
-TEST_CASE("bundles are as fast as their links together; folded messages count as many") {
-  FabricLink four(plain_link(), 4, 1), shared(plain_link(), 1, 2);
+TEST_CASE("bundles are as fast as their links together") {
+  FabricLink four(plain_link(), 4);
   CHECK(four.send(0, 0, 400).last_ps == 10'000);
-  CHECK(shared.send(0, 0, 400).last_ps == 80'000);
 }
 
 TEST_CASE("a message of a slow sender ends when the sender does, and lets others pass") {
-  FabricLink link(plain_link(), 1, 1);
+  FabricLink link(plain_link(), 1);
   CHECK(link.send(0, 90'000, 100).last_ps == 90'000);
   CHECK(link.free_at_ps() == 10'000);
   CHECK(link.send(5000, 5000, 100).last_ps == 20'000);
@@ -59,14 +58,14 @@ TEST_CASE("credits limit long messages to buffer per round trip, and short ones 
   LinkSpec spec = plain_link();
   spec.receiver_buffer = Bytes(300);  // round trip of 60 ns: 5 GB/s, half of the wire
   CHECK(spec.sustained().count() == Approx(5e9));
-  FabricLink link(spec, 1, 1);
+  FabricLink link(spec, 1);
   CHECK(link.send(0, 0, 300).last_ps == 30'000);  // the whole buffer at the rate of the wire
   // Half of it is back by then. 400 bytes more need 700 credits: 300, and 400 at 200 ps each.
   CHECK(link.send(30'000, 30'000, 400).last_ps == 80'000);
-  FabricLink rested = FabricLink(spec, 1, 1);
+  FabricLink rested = FabricLink(spec, 1);
   rested.send(0, 0, 300);
   CHECK(rested.send(90'000, 90'000, 300).last_ps == 120'000);  // a round trip later all credits are back
-  FabricLink busy(spec, 1, 1);
+  FabricLink busy(spec, 1);
   std::uint64_t last = 0;
   for (int i = 0; i < 1000; ++i) last = busy.send(0, 0, 3000).last_ps;
   CHECK(3e6 / static_cast<double>(last) * 1e12 == Approx(5e9).epsilon(1e-3));
@@ -77,7 +76,7 @@ TEST_CASE("peak rate of every link in the catalog is its closed form") {
     const MachineSpec machine = load_machine(name);
     for (const LinkSpec& spec : machine.fabric->links) {
       CAPTURE(name, spec.name);
-      FabricLink link(spec, 1, 1);
+      FabricLink link(spec, 1);
       const Bytes payload(1u << 20);
       std::uint64_t last = 0;
       for (int i = 0; i < 64; ++i) last = link.send(0, 0, spec.wire_bytes(payload).count()).last_ps;

@@ -117,6 +117,30 @@ TEST_CASE("ranks whose ways differ are not folded onto each other") {
   CHECK(hurt.time.count() > 1.5 * played(ring_all_reduce(8, Bytes(1u << 26)), star(8), true).time.count());
 }
 
+TEST_CASE("leaves of a tree are folded onto each other, links between switches by what passes them") {
+  FabricSpec fabric = fabric_of("h100_cluster_16384");
+  fabric.levels[1].size = 128;
+  const MachineGraph graph(fabric);
+  const MessageProgram program = hierarchical(128, 8, Bytes(1u << 24));
+  const MessageResult all = played(program, graph, false), some = played(program, graph, true);
+  CHECK(picoseconds(some.time) == picoseconds(all.time));
+  CHECK(some.simulated_fraction == Approx(32.0 / 1024));  // the nodes of a leaf, one GPU each
+  REQUIRE(some.links.size() == all.links.size());
+  for (std::size_t l = 0; l < some.links.size(); ++l) CHECK(some.links[l].wire == all.links[l].wire);
+}
+
+TEST_CASE("folded ranks that meet on one link all wait as long as the last of them") {
+  FabricSpec fabric = fabric_of("h100_cluster_16384");
+  fabric.levels[1].size = 256;  // two pods: eight rails share the links to a core
+  const MachineGraph graph(fabric);
+  const MessageProgram program = hierarchical(256, 8, Bytes(1u << 24));
+  const MessageResult all = played(program, graph, false), some = played(program, graph, true);
+  CHECK(some.simulated_fraction == Approx(128.0 / 2048));
+  CHECK(some.time.count() >= all.time.count());
+  CHECK(some.time.count() < all.time.count() * 1.001);
+  for (std::size_t l = 0; l < some.links.size(); ++l) CHECK(some.links[l].wire == all.links[l].wire);
+}
+
 TEST_CASE("messages of several senders to one take turns at its port") {
   const MachineGraph graph = star(8);
   MessageProgram program;
