@@ -6,9 +6,7 @@
 namespace lightcone::hardware {
 namespace {
 
-double carried(const LiveLink& link) {
-  return static_cast<double>(link.part.wire_bytes()) * link.stands_for;
-}
+double carried(const LiveLink& link) { return static_cast<double>(link.part.wire_bytes()) * link.stands_for; }
 
 std::vector<bool> gpus_of(const MessageProgram& program, const MachineGraph& graph) {
   std::vector<bool> taken(graph.gpu_count(), false);

@@ -24,7 +24,7 @@ struct Hop {
   std::uint32_t nic = kNone;      // live, passed before the link
   std::uint32_t circuit = kNone;  // live circuit switch, entered by the link before
   std::uint32_t pass_ps = 0;      // of a switch before the link
-  double times = 1;  // messages of folded ranks on the link, for one that is played
+  double times = 1;               // messages of folded ranks on the link, for one that is played
   bool merges = false;            // messages of several links meet here: each waits for its turn
 };
 

@@ -69,8 +69,9 @@ int main() {
       "hierarchical 8 x 128", [] { return hierarchical(128, 8, kBytes); }, fabric(8, 128), false);
   // Positions in a pod differ, pods do not: one of them is played.
   for (const std::uint32_t nodes : {256u, 2048u}) {
-    bench(fmt::format("hierarchical 8 x {} folded", nodes), [nodes] { return hierarchical(nodes, 8, kBytes); },
-          fabric(8, nodes), true);
+    bench(
+        fmt::format("hierarchical 8 x {} folded", nodes), [nodes] { return hierarchical(nodes, 8, kBytes); },
+        fabric(8, nodes), true);
   }
   double few = 0, many = 0;
   for (const std::uint32_t n : {1000u, 10000u, 100000u}) {
