@@ -34,6 +34,7 @@ PlanSpec to_plan_spec(const google::protobuf::Message& message, const FieldLocat
   out.schedule = choice(from, "schedule", out.schedule);
   out.chunks = ranks(from, "chunks");
   out.expert = ranks(from, "expert");
+  out.automatic = from.has("auto") && from.boolean("auto");
   if (!faults.empty()) throw ConfigError(std::move(faults));
   return out;
 }

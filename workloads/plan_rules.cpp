@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "workloads/schedule/divide_layers.h"
+
 namespace lightcone::workloads {
 
 namespace {
@@ -66,8 +68,9 @@ void check_pipeline(const PlanSpec& plan, const models::ModelSpec& model, const 
     return;
   }
   const std::uint64_t stages = std::uint64_t{plan.pipeline} * plan.chunks;
-  rules.divides(plan.chunks > 1 ? "chunks" : "pipeline", stages, layers_of(model),
-                plan.chunks > 1 ? "layers (pipeline x chunks)" : "layers");
+  if (!layers_fault(layers_of(model), stages).empty())
+    rules.divides(plan.chunks > 1 ? "chunks" : "pipeline", stages, layers_of(model),
+                  plan.chunks > 1 ? "layers (pipeline x chunks)" : "layers");
   if (plan.schedule == PipelineSchedule::interleaved && micro_batches(workload) % plan.pipeline != 0)
     rules.add("pipeline", fmt::format("{} does not divide {} micro batches, which the interleaved schedule needs",
                                       plan.pipeline, micro_batches(workload)));

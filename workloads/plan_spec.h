@@ -36,6 +36,7 @@ struct PlanSpec {
   PipelineSchedule schedule = PipelineSchedule::one_f_one_b;
   std::uint32_t chunks = 1;  // model chunks of a stage; more than one: interleaved
   std::uint32_t expert = 1;
+  bool automatic = false;  // to be chosen: of what stands above, only context and expert count
 
   [[nodiscard]] std::uint64_t gpus() const {
     return std::uint64_t{tensor} * context * data * pipeline;

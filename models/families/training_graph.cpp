@@ -67,7 +67,7 @@ GradientOptions gradient_options(const ModelSpec& model, const Graph& graph, std
 
 TrainingSection optimiser(const ModelSpec& model, const TrainingShape& shape) {
   const AdamW step{parameter_count(model), shape.weights, shape.gradients, shape.master()};
-  return {"optimiser", 1, {{TrainingPhase::optimiser, {"adamw", step}}}};
+  return {"optimiser", 1, {{TrainingPhase::optimiser, {"adamw", step}}}, {}, {}, {}};
 }
 
 // The loss works in place; gradients of weights have a place of their own.
@@ -84,18 +84,31 @@ bool adds_to_gradient(const Operator& op) {
   return experts != nullptr && experts->accumulates;
 }
 
-Bytes largest_operator(const std::vector<TrainingSection>& sections) {
+Bytes largest_operator(const TrainingSection& section) {
   std::uint64_t largest = 0;
-  for (const TrainingSection& section : sections) {
-    for (const TrainingNode& entry : section.nodes) {
-      if (entry.phase == TrainingPhase::optimiser) continue;
-      const Cost c = cost(entry.node.op);
-      const std::uint64_t written = writes_elsewhere(entry.node.op) ? 0 : c.written_bytes.count();
-      const std::uint64_t held = adds_to_gradient(entry.node.op) ? c.written_bytes.count() : 0;
-      largest = std::max(largest, checked_sum(kWhat, {c.read_bytes.count() - held, written}));
-    }
+  for (const TrainingNode& entry : section.nodes) {
+    if (entry.phase == TrainingPhase::optimiser) continue;
+    const Cost c = cost(entry.node.op);
+    const std::uint64_t written = writes_elsewhere(entry.node.op) ? 0 : c.written_bytes.count();
+    const std::uint64_t held = adds_to_gradient(entry.node.op) ? c.written_bytes.count() : 0;
+    largest = std::max(largest, checked_sum(kWhat, {c.read_bytes.count() - held, written}));
   }
   return Bytes(largest);
+}
+
+// Fills `saved`, `again` and `working` of the sections; those of the forward stand first, in the order of `graph`.
+void fill_memory(const ModelSpec& model, const TrainingShape& shape, const Graph& graph,
+                 std::vector<TrainingSection>& sections) {
+  const std::uint64_t tokens = checked_product("tokens", {shape.batch, shape.tokens}) / model.share.context;
+  const std::uint64_t divided = model.share.sequence_parallel ? model.share.tensor : 1;
+  const Bytes stream = tensor_bytes("layer input", shape.weights, {(tokens + divided - 1) / divided, model.d_model});
+  for (std::size_t s = 0; s + 1 < graph.sections.size(); ++s) {  // the head's input is the last layer's result
+    const Recomputation policy = policy_of(graph, s, shape);
+    const Bytes whole = saved_bytes(graph.sections[s], policy);
+    sections[s].saved = policy == Recomputation::full ? stream : whole;
+    if (policy == Recomputation::full) sections[s].again = whole;
+  }
+  for (TrainingSection& section : sections) section.working = largest_operator(section);
 }
 
 TrainingMemory memory_of(const ModelSpec& model, const TrainingShape& shape, const Graph& graph,
@@ -106,19 +119,16 @@ TrainingMemory memory_of(const ModelSpec& model, const TrainingShape& shape, con
   memory.weights = tensor_bytes("weights", shape.weights, {parameters});
   memory.gradients = tensor_bytes("gradients", shape.gradients, {parameters});
   memory.optimiser_states = tensor_bytes("optimiser states", NumberFormat::fp32, {states, parameters});
-  const std::uint64_t tokens = checked_product("tokens", {shape.batch, shape.tokens}) / model.share.context;
-  const std::uint64_t divided = model.share.sequence_parallel ? model.share.tensor : 1;
-  const Bytes stream = tensor_bytes("layer input", shape.weights, {(tokens + divided - 1) / divided, model.d_model});
-  std::uint64_t saved = 0, one_layer = 0;
-  for (std::size_t s = 0; s + 1 < graph.sections.size(); ++s) {  // the head's input is the last layer's result
-    const Recomputation policy = policy_of(graph, s, shape);
-    const Bytes whole = saved_bytes(graph.sections[s], policy);
-    if (policy == Recomputation::full) one_layer = std::max(one_layer, whole.count());
-    const Bytes kept = policy == Recomputation::full ? stream : whole;
-    saved = checked_sum(kWhat, {saved, checked_product(kWhat, {graph.sections[s].repeat(), kept.count()})});
+  std::uint64_t saved = 0, again = 0, working = 0;
+  for (std::size_t s = 0; s < sections.size(); ++s) {
+    working = std::max(working, sections[s].working.count());
+    if (s >= graph.sections.size()) continue;
+    again = std::max(again, sections[s].again.count());
+    saved =
+        checked_sum(kWhat, {saved, checked_product(kWhat, {graph.sections[s].repeat(), sections[s].saved.count()})});
   }
   memory.activations = Bytes(saved);
-  memory.working = Bytes(checked_sum(kWhat, {largest_operator(sections).count(), one_layer}));
+  memory.working = Bytes(checked_sum(kWhat, {working, again}));
   return memory;
 }
 
@@ -132,7 +142,7 @@ TrainingGraph build_training(const ModelSpec& model, const TrainingShape& shape)
   TrainingGraph graph;
   const auto section_of = [&](const Section& section, const char* suffix) {
     return TrainingSection{
-        section.name() + suffix, checked_product(kWhat, {section.repeat(), shape.micro_batches}), {}};
+        section.name() + suffix, checked_product(kWhat, {section.repeat(), shape.micro_batches}), {}, {}, {}, {}};
   };
   for (const Section& section : forward.sections) {
     graph.sections.push_back(section_of(section, ""));
@@ -146,6 +156,7 @@ TrainingGraph build_training(const ModelSpec& model, const TrainingShape& shape)
         backward_of(section, gradient_options(model, forward, s, shape)));
   }
   graph.sections.push_back(optimiser(model, shape));
+  fill_memory(model, shape, forward, graph.sections);
   graph.memory = memory_of(model, shape, forward, graph.sections);
   return graph;
 }

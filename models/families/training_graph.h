@@ -39,6 +39,9 @@ struct TrainingSection {
   std::string name;
   std::uint64_t repeat = 1;
   std::vector<TrainingNode> nodes;
+  Bytes saved;    // that one forward execution leaves for its backward, under the policy of recomputation
+  Bytes again;    // of which the policy drops and the backward computes again, all of one layer at a time
+  Bytes working;  // inputs and outputs of its largest operator
 };
 
 struct TrainingMemory {

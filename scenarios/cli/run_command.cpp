@@ -14,6 +14,8 @@
 #include "scenarios/run/run_folder.h"
 #include "scenarios/run/summary.h"
 #include "scenarios/run/write_run.h"
+#include "scenarios/step/run_step.h"
+#include "scenarios/step/search_plan.h"
 #include "sim/base/resources.h"
 
 namespace lightcone::scenarios {
@@ -40,10 +42,48 @@ bool has_plots(const fs::path& folder) {
   return true;
 }
 
+// The scenario with the plan that a search finds best; what it found goes to the file plans.txt.
+Scenario with_best_plan(const Options& options, const Scenario& scenario, Session& session, RunFolder& folder) {
+  const ValidationTable none;
+  const auto price = [&](const EvaluationSettings& settings) {
+    return
+        [&, settings](const Scenario& one) { return run_step(make_step_input(one, settings), none, session.bench()); };
+  };
+  EvaluationSettings closed_form = evaluation_settings(options);
+  closed_form.fidelity = Evaluator::analytical;
+  const PlanSearch search = search_plan(
+      scenario, [&](const Scenario& one) { (void)make_step_input(one, closed_form); }, price(closed_form),
+      price(evaluation_settings(options)));
+  folder.write("plans.txt", search_text(search));
+  if (!options.json) print(search_text(search));
+  return with_candidate(scenario, search.priced.front());
+}
+
+// A training step over several GPUs: its own result and files.
+int run_step_command(const Options& options, Scenario scenario) {
+  const fs::path target = options.out.value_or(fs::path("runs") / scenario.name);
+  RunFolder folder = RunFolder::at(target);
+  Session session(options);
+  if (scenario.plan.automatic) scenario = with_best_plan(options, scenario, session, folder);
+  const StepInput input = make_step_input(scenario, evaluation_settings(options));
+  const ValidationTable validation = ValidationTable::load(validation_table_file());
+  const StepResult result = run_step(input, validation, session.bench());
+  folder.write("scenario.textproto", scenario.resolved_text);
+  folder.write("step.json", step_json(result));
+  folder.write("stages.csv", step_stages_csv(result));
+  folder.write("tasks.csv", step_tasks_csv(result));
+  folder.write("timeline.pftrace", step_trace(result));
+  folder.commit();
+  print(options.json ? step_json(result) : step_summary(result));
+  session.progress().note("run folder: " + target.string());
+  return 0;
+}
+
 }  // namespace
 
 int run_command(const Options& options) {
   const Scenario scenario = load_scenario(options.inputs.front(), options.overrides);
+  if (needs_step(scenario)) return run_step_command(options, scenario);
   const PassInput input = make_pass_input(scenario, evaluation_settings(options));
   const fs::path target = options.out.value_or(fs::path("runs") / scenario.name);
   RunFolder folder = RunFolder::at(target);  // before the work: an unwritable folder is said at once

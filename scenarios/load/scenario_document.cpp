@@ -108,6 +108,11 @@ std::string machines_with(std::uint64_t gpus) {
 // Every rule that the plan breaks, at its line.
 void check_plan(const Scenario& scenario, const FieldLocations& locations, std::vector<Diagnostic>& faults) {
   const std::uint64_t gpus = scenario.plan.gpus(), there = scenario.machine.gpu_count;
+  if (scenario.plan.automatic) {
+    if (!std::holds_alternative<workloads::Training>(scenario.workload.phase))
+      faults.push_back(locations.diagnostic("plan.auto", "searches plans of training steps only"));
+    return;
+  }
   if (there == 1 && gpus > 1) {
     faults.push_back(locations.diagnostic(
         "plan",

@@ -113,9 +113,7 @@ void add_training_step(PassInput& input, const Scenario& scenario, const models:
 
 }  // namespace
 
-PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation) {
-  check_dimensions(scenario.plan, scenario.workload);
-  const models::ModelSpec share = models::share_of(scenario.model, workloads::share_of(scenario.plan));
+PassInput pass_base(const Scenario& scenario, EvaluationSettings evaluation) {
   PassInput input;
   input.scenario = scenario.name;
   input.model = scenario.model.name;
@@ -126,11 +124,6 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
       checked_product("tokens of the pass", {input.batch, workloads::new_tokens(scenario.workload),
                                              workloads::micro_batches(scenario.workload), scenario.plan.data});
   input.plan = scenario.plan;
-  if (const auto* training = std::get_if<workloads::Training>(&scenario.workload.phase)) {
-    add_training_step(input, scenario, share, *training);
-  } else {
-    add_pass(input, scenario, share);
-  }
   input.gpu = scenario.machine.gpu;
   input.gpu_hash = hardware::spec_hash(input.gpu);
   if (scenario.machine.fabric) {
@@ -148,6 +141,18 @@ PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluatio
                                                                                   : hardware::LaunchMode::stream;
   input.evaluation = std::move(evaluation);
   input.evaluation.options.launch = input.mapping.launch;
+  return input;
+}
+
+PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation) {
+  check_dimensions(scenario.plan, scenario.workload);
+  const models::ModelSpec share = models::share_of(scenario.model, workloads::share_of(scenario.plan));
+  PassInput input = pass_base(scenario, std::move(evaluation));
+  if (const auto* training = std::get_if<workloads::Training>(&scenario.workload.phase)) {
+    add_training_step(input, scenario, share, *training);
+  } else {
+    add_pass(input, scenario, share);
+  }
   return input;
 }
 

@@ -7,6 +7,9 @@
 
 namespace lightcone::scenarios {
 
+// Everything of it but operators and memory.
+PassInput pass_base(const Scenario& scenario, EvaluationSettings evaluation);
+
 // `evaluation` without its launch mode, which the workload gives. Throws ConfigError when the phase does not fit the
 // model (longer than its learned positions, sizes too large).
 PassInput make_pass_input(const Scenario& scenario, EvaluationSettings evaluation);

@@ -92,6 +92,17 @@ std::vector<hardware::MessageProgram> messages_of(const std::vector<MappedOperat
   return programs;
 }
 
+RunResult evaluate_mapped(const PassInput& input, const std::vector<MappedOperator>& mapped,
+                          const ValidationTable& validation, const Workbench& bench) {
+  std::vector<EvaluatedKernel> kernels =
+      evaluate_kernels(kernels_of(mapped), input.gpu, input.gpu_hash, input.evaluation, bench);
+  const std::vector<hardware::MessageProgram> programs = messages_of(mapped);
+  std::vector<EvaluatedKernel> messages;
+  if (!programs.empty())
+    messages = evaluate_messages(programs, *input.fabric, input.fabric_hash, input.gpu, input.evaluation, bench);
+  return summarise_pass(input, mapped, in_order(mapped, std::move(kernels), std::move(messages)), validation);
+}
+
 RunResult run_pass(const PassInput& input, const ValidationTable& validation, const Workbench& bench) {
   check_memory(input.memory, input.gpu.hbm.capacity, input.gpu.name);  // before the work of mapping
   const std::vector<MappedOperator> mapped = map_nodes(input);
@@ -99,13 +110,7 @@ RunResult run_pass(const PassInput& input, const ValidationTable& validation, co
   const Bytes workspace = workspace_of(mapped);
   if (workspace.count() > 0) with_workspace.memory.push_back({"workspace", workspace});
   check_memory(with_workspace.memory, input.gpu.hbm.capacity, input.gpu.name);
-  std::vector<EvaluatedKernel> kernels =
-      evaluate_kernels(kernels_of(mapped), input.gpu, input.gpu_hash, input.evaluation, bench);
-  const std::vector<hardware::MessageProgram> programs = messages_of(mapped);
-  std::vector<EvaluatedKernel> messages;
-  if (!programs.empty())
-    messages = evaluate_messages(programs, *input.fabric, input.fabric_hash, input.gpu, input.evaluation, bench);
-  return summarise_pass(with_workspace, mapped, in_order(mapped, std::move(kernels), std::move(messages)), validation);
+  return evaluate_mapped(with_workspace, mapped, validation, bench);
 }
 
 }  // namespace lightcone::scenarios

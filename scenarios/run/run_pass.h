@@ -77,6 +77,10 @@ std::string readable(Bytes bytes);
 RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperator>& mapped,
                          const std::vector<EvaluatedKernel>& kernels, const ValidationTable& validation);
 
+// Evaluates and summarises what map_nodes gave.
+RunResult evaluate_mapped(const PassInput& input, const std::vector<MappedOperator>& mapped,
+                          const ValidationTable& validation, const Workbench& bench);
+
 // The whole way: map, check memory, evaluate, summarise.
 RunResult run_pass(const PassInput& input, const ValidationTable& validation, const Workbench& bench);
 

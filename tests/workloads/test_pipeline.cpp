@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "catch.h"
+#include "workloads/schedule/divide_layers.h"
 #include "workloads/schedule/pipeline.h"
 #include "workloads/schedule/play_pipeline.h"
 
@@ -153,6 +154,25 @@ TEST_CASE("schedules that do not exist are refused in words", "[pipeline]") {
   CHECK(faults({PipelineSchedule::interleaved, 4, 2, 10})[0].find("multiple of its 4 stages") != std::string::npos);
   CHECK(faults({PipelineSchedule::interleaved, 4, 1, 8}).size() == 1);
   CHECK(faults({PipelineSchedule::gpipe, 0, 1, 8}).size() == 1);
+}
+
+TEST_CASE("layers are divided evenly, with embedding and head as layers where that helps", "[pipeline]") {
+  for (std::uint64_t layers = 1; layers <= 130; ++layers) {
+    for (const std::uint64_t parts : {1u, 2u, 3u, 4u, 8u, 16u, 128u}) {
+      if (!layers_fault(layers, parts).empty()) continue;
+      const std::vector<std::uint64_t> each = divide_layers(layers, parts);
+      REQUIRE(each.size() == parts);
+      std::uint64_t sum = 0;
+      for (const std::uint64_t count : each) sum += count;
+      REQUIRE(sum == layers);
+      for (std::size_t i = 1; i + 1 < each.size(); ++i) REQUIRE(each[i] == (layers + 2) / parts);
+    }
+  }
+  CHECK(divide_layers(126, 16) == std::vector<std::uint64_t>{7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7});
+  CHECK(divide_layers(8, 4) == std::vector<std::uint64_t>(4, 2));
+  CHECK(layers_fault(8, 3).empty());
+  CHECK(divide_layers(8, 3) == std::vector<std::uint64_t>{3, 3, 2});
+  CHECK(layers_fault(8, 7).find("8 layers cannot be divided over 7 parts") != std::string::npos);
 }
 
 }  // namespace lightcone::workloads
