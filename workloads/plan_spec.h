@@ -38,9 +38,7 @@ struct PlanSpec {
   std::uint32_t expert = 1;
   bool automatic = false;  // to be chosen: of what stands above, only context and expert count
 
-  [[nodiscard]] std::uint64_t gpus() const {
-    return std::uint64_t{tensor} * context * data * pipeline;
-  }
+  [[nodiscard]] std::uint64_t gpus() const { return std::uint64_t{tensor} * context * data * pipeline; }
 };
 
 }  // namespace lightcone::workloads
