@@ -52,4 +52,27 @@ MappedPoint collective_row(const OperatingPoint& point) {
   return mapped;
 }
 
+MappedPoint ring_attention_row(const OperatingPoint& point) {
+  MappedPoint mapped = start(point);
+  const std::string scheme = point.text("impl");
+  if (point.text("api") != "batch") throw Unsupported{"sequences of different lengths around a ring"};
+  if (scheme == "ring") mapped.ring = workloads::ContextScheme::ring;
+  if (scheme == "zigzag") mapped.ring = workloads::ContextScheme::zigzag;
+  if (scheme == "stripe") mapped.ring = workloads::ContextScheme::striped;
+  if (!mapped.ring) throw Unsupported{"the scheme \"" + scheme + "\" is not known"};
+  models::Attention a;
+  a.batch = 1;
+  a.heads = size(point, "heads");
+  a.kv_heads = size(point, "kv_heads");
+  a.q_len = a.kv_len = size(point, "seq_per_gpu");
+  a.head_dim = size(point, "head_dim");
+  a.causal = flag_or(point, "causal", true);
+  a.activation = a.kv = format(point.dtype);
+  mapped.ranks = static_cast<std::uint32_t>(size(point, "ranks"));
+  // Its kernels are those of the flash-attn package (flash_attn_interface._flash_attn_forward): the second version.
+  mapped.options.library = KernelLibrary::flash_attention_2;
+  mapped.operators.emplace_back(a);
+  return mapped;
+}
+
 }  // namespace lightcone::scenarios

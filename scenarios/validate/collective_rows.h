@@ -9,5 +9,7 @@ namespace lightcone::scenarios {
 
 // all_reduce, all_gather, reduce_scatter, all_to_all, send_recv. Throws Unsupported.
 MappedPoint collective_row(const OperatingPoint& point);
+// ring_attention_fwd of ring-flash-attention: FlashAttention's forward and the messages. Throws Unsupported.
+MappedPoint ring_attention_row(const OperatingPoint& point);
 
 }  // namespace lightcone::scenarios

@@ -7,10 +7,12 @@
 #include <atomic>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <thread>
 #include <utility>
 
 #include "scenarios/mapping/collectives/map_collective.h"
+#include "scenarios/mapping/collectives/ring_attention.h"
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/run/evaluate_messages.h"
 #include "scenarios/validate/replays.h"
@@ -70,6 +72,30 @@ void map_to_messages(const models::Communication& op, const MappedPoint& mapped,
   append(work.note, fabric->name + ": " + collective.note);
 }
 
+// Kernels by the closed form, whatever the fidelity: they are steps of a message program.
+void map_to_ring(const models::Attention& block, const MappedPoint& mapped, const PredictionMachine& machine,
+                 MappedWork& work) {
+  const PredictionFabric* fabric = fabric_for(machine, mapped.ranks, 1);
+  if (fabric == nullptr) {
+    throw ConfigError(fmt::format("no machine of the catalog has {} GPUs of this kind in one domain", mapped.ranks));
+  }
+  std::vector<std::uint32_t> gpus(mapped.ranks);
+  std::iota(gpus.begin(), gpus.end(), 0u);
+  hardware::EvaluateOptions options;
+  options.launch = mapped.options.launch;
+  options.timeline = false;
+  const auto time = [&](const models::Operator& op) {
+    Seconds sum;
+    for (const hardware::TileProgram& kernel : map_operator(op, machine.gpu, mapped.options).kernels) {
+      sum += hardware::evaluate_analytical(kernel, machine.gpu, options).time;
+    }
+    return sum;
+  };
+  work.fabric = fabric;
+  work.messages = ring_attention_program({block, *mapped.ring}, gpus, fabric->graph, machine.gpu, time);
+  append(work.note, fabric->name + ": " + work.messages.name);
+}
+
 MappedWork map_point(const OperatingPoint& point, const MachineLookup& lookup) {
   MappedWork work;
   RowMapping row = map_row(point);
@@ -88,6 +114,10 @@ MappedWork map_point(const OperatingPoint& point, const MachineLookup& lookup) {
   append(work.note, row.mapped->note);
   try {
     for (const models::Operator& op : row.mapped->operators) {
+      if (row.mapped->ring) {
+        map_to_ring(std::get<models::Attention>(op), *row.mapped, *machine, work);
+        continue;
+      }
       if (const auto* communication = std::get_if<models::Communication>(&op)) {
         map_to_messages(*communication, *row.mapped, *machine, work);
         continue;

@@ -313,6 +313,7 @@ const std::vector<OpReader>& readers() {
       {"reduce_scatter", collective_row},
       {"all_to_all", collective_row},
       {"send_recv", collective_row},
+      {"ring_attention_fwd", ring_attention_row},
   };
   return table;
 }

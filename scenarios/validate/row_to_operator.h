@@ -12,6 +12,7 @@
 #include "scenarios/mapping/collectives/collective_options.h"
 #include "scenarios/mapping/map_operator.h"
 #include "scenarios/validate/measured_row.h"
+#include "workloads/plan_spec.h"
 
 namespace lightcone::scenarios {
 
@@ -32,6 +33,9 @@ struct MappedPoint {
   // Of a collective, the only operator of its row.
   std::uint32_t nodes = 1;
   CollectiveOptions collective;
+  // Of ring attention: whose blocks the only operator, the attention of one rank to its own tokens, stands for.
+  std::optional<workloads::ContextScheme> ring;
+  std::uint32_t ranks = 1;
 };
 
 struct RowMapping {
