@@ -2,8 +2,7 @@
 // Attention kernels: FlashAttention-2 on mma.sync, FlashAttention-3 on wgmma (and its schedule on later generations),
 // for prefill and, with packed heads and split keys (flash-decoding), for decode; then the append to the KV cache.
 // Sources: Dao 2023 (FlashAttention-2), Shah et al. 2024 (FlashAttention-3), tile tables and split heuristic of the
-// flash-attention repository. Not modelled: the ping-pong order that FlashAttention-3 imposes on its warpgroups, and
-// that mma.sync does not reach the full tensor rate of Hopper (FlashAttention-2 there comes out too fast).
+// flash-attention repository. Not modelled: the ping-pong order that FlashAttention-3 imposes on its warpgroups.
 #pragma once
 
 #include "scenarios/mapping/attention_layout.h"
