@@ -39,7 +39,8 @@ struct Ring {
     std::iota(gpus.begin(), gpus.end(), 0u);
     return ring_attention_program({a, scheme}, gpus, graph, machine.gpu, time);
   }
-  double seconds(const models::Attention& a, ContextScheme scheme, std::uint32_t ranks, const OperatorTime& time) const {
+  double seconds(const models::Attention& a, ContextScheme scheme, std::uint32_t ranks,
+                 const OperatorTime& time) const {
     return hardware::evaluate_messages_analytical(program(a, scheme, ranks, time), graph).time.count();
   }
 };

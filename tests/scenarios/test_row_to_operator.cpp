@@ -157,8 +157,8 @@ TEST_CASE("sizes without end give a reason or exact operators, never a wrapped n
   const std::string huge = "1000000000000";
   for (const std::string& op : supported_measured_ops()) {
     if (op == "moe") continue;  // its rows need a kernel's name; they have a test of their own
-    const std::set<std::string> collectives{"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv",
-                                            "ring_attention_fwd"};
+    const std::set<std::string> collectives{"all_reduce", "all_gather", "reduce_scatter",
+                                            "all_to_all", "send_recv",  "ring_attention_fwd"};
     if (collectives.count(op) > 0) continue;  // test_collective_rows.cpp
     const auto known = recurrent.find(op);
     const Params sound = known != recurrent.end() ? known->second : op.rfind("attention", 0) == 0 ? attention : matrix;

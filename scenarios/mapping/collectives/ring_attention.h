@@ -28,7 +28,8 @@ struct RingAttention {
 // Time of an operator alone on the GPU, launches included.
 using OperatorTime = std::function<Seconds(const models::Operator&)>;
 
-// Kernels of each round, and of the sum of its result into the one so far, take the time that `time` says. Throws ConfigError for a scheme that is no ring and for one rank.
+// Kernels of each round, and of the sum of its result into the one so far, take the time that `time` says. Throws
+// ConfigError for a scheme that is no ring and for one rank.
 hardware::MessageProgram ring_attention_program(const RingAttention& op, const std::vector<std::uint32_t>& gpus,
                                                 const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu,
                                                 const OperatorTime& time);
