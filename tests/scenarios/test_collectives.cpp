@@ -123,6 +123,26 @@ TEST_CASE("the library's choice: flags in the lines for small buffers, the switc
   REQUIRE_THROWS_AS(map(hopper, CollectiveKind::all_reduce, 1024, 1), ConfigError);
 }
 
+TEST_CASE("inside a node NCCL goes by its own tables, with the jump where they change protocol") {
+  const Machine hopper("dgx_h100");
+  const auto chosen = [&](CollectiveKind kind, std::uint64_t bytes, std::uint32_t ranks) {
+    return map(hopper, kind, bytes, ranks).program.name;
+  };
+  // 6.6 + 2 x 0.6 us and 141 GB/s against 8.4 + 2 x 3.4 us and 360 GB/s: even at 1.71 MB.
+  REQUIRE(chosen(CollectiveKind::all_reduce, 1'700'000, 2).find("ring_ll_") != std::string::npos);
+  REQUIRE(chosen(CollectiveKind::all_reduce, 1'730'000, 2).find("ring_simple") != std::string::npos);
+  const auto time = [&](std::uint64_t bytes) {
+    const MappedCollective mapped = map(hopper, CollectiveKind::all_reduce, bytes, 2);
+    return hardware::evaluate_messages_analytical(mapped.program, hopper.graph).time.count() * 1e6;
+  };
+  REQUIRE(time(1'730'000) > time(1'700'000) + 2);
+  // LL128 stands between them where there are more steps.
+  REQUIRE(chosen(CollectiveKind::reduce_scatter, 8 << 20, 8).find("ring_ll128") != std::string::npos);
+  // The switch pays when there are heads enough: 4 x 60 GB/s do not reach a ring, 8 x 40 GB/s do.
+  REQUIRE(chosen(CollectiveKind::all_reduce, 1ull << 30, 4).find("ring_simple") != std::string::npos);
+  REQUIRE(chosen(CollectiveKind::all_reduce, 1ull << 30, 8).find("in_switch") != std::string::npos);
+}
+
 TEST_CASE("closed form and simulation agree") {
   for (const char* name : {"dgx_a100", "dgx_h100"}) {
     const Machine machine(name);

@@ -66,19 +66,25 @@ hardware::MessageProgram direct_program(const CollectiveTask& task) {
   LIGHTCONE_ASSERT((all || task.kind == models::CollectiveKind::send_receive) && task.ranks() >= 2);
   const std::uint32_t ranks = task.ranks(), peers = all ? ranks - 1 : 1;
   const Bytes each = all ? part_of(task.bytes, ranks) : task.bytes;
-  // A peer's data are spread over as many CTAs as leave each a worthwhile piece.
-  constexpr std::uint64_t kLeast = 32 * 1024;
-  const auto channels = static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>(each.count() / kLeast, 1, task.constants.point_to_point_channels));
+  // A peer's data are spread over as many CTAs as leave each an eighth of a slot; at 16 KiB of each CTA flags in the
+  // lines give way to fences (src/enqueue.cc: minPartSize, NCCL_P2P_LL_THRESHOLD).
+  const std::uint64_t each_peer =
+      std::clamp<std::uint64_t>(ceil_div(each.count(), kSlice.count() / 8), 1, task.constants.point_to_point_channels);
+  const auto channels =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(each_peer * peers, task.constants.point_to_point_channels));
+  const bool flags = each.count() <= each_peer * 16384;
   hardware::MessageProgram program =
       empty_program(task, fmt::format("{}_direct_{}ch", models::name(task.kind), channels));
+  if (!flags) program.start += to_picoseconds(task.constants.point_to_point_first_use);
   const Bytes piece = part_of(each, channels);
   hardware::WorkerClass out;
   out.name = "send";
   // A single peer has all the CTAs to itself, which reach what a ring does.
   out.rate = task.constants.point_to_point_rate;
   if (!all) out.rate = std::max(out.rate, ring_bandwidth(task) * (1.0 / channels));
-  out.step_overhead = to_picoseconds(task.constants.simple.step_overhead);
+  out.step_overhead =
+      to_picoseconds(flags ? task.constants.ll.step_overhead : task.constants.point_to_point_overhead);
+  if (flags) out.wire_per_payload = task.constants.ll.wire_per_payload;
   out.sms = 1;
   hardware::WorkerClass in = out;
   in.name = "receive";

@@ -35,37 +35,44 @@ std::string_view name(CollectiveProtocol protocol) { return kProtocols[static_ca
 
 CollectiveConstants collective_constants(const hardware::GpuSpec& gpu) {
   CollectiveConstants c;
+  c.generation = gpu.sm.tensor.generation;
   set_geometry(c);
   switch (gpu.sm.tensor.generation) {
     case hardware::TensorCoreGeneration::mma_sync:
       c.start = microseconds(7.6);
       c.channel_search = gigabytes(10);
-      c.ll.step_overhead = microseconds(0.15);
+      c.ll.step_overhead = microseconds(0.4);
       c.ll.rate = gigabytes(6.9);
+      c.ll.local_rate = gigabytes(2.1);
       c.ll128.first_use = microseconds(9);
       c.ll128.step_overhead = microseconds(0.8);
       c.ll128.rate = gigabytes(7.2);
       c.simple.first_use = microseconds(12.2);
-      c.simple.step_overhead = microseconds(1.4);
+      c.simple.step_overhead = microseconds(2.77);
       c.simple.rate = gigabytes(9.55);
       c.simple.local_rate = gigabytes(22.5);
       c.point_to_point_rate = gigabytes(12.6);
+      c.point_to_point_first_use = microseconds(0);
+      c.point_to_point_overhead = microseconds(0.7);
       c.shot_start = microseconds(3.2);
       c.shot_rate = gigabytes(20);
       break;
     case hardware::TensorCoreGeneration::wgmma:
       c.start = microseconds(4.1);
       c.channel_search = gigabytes(15);
-      c.ll.step_overhead = microseconds(0.3);
+      c.ll.step_overhead = microseconds(0.34);
       c.ll.rate = gigabytes(11.5);
+      c.ll.local_rate = gigabytes(5.55);
       c.ll128.first_use = microseconds(2.8);
       c.ll128.step_overhead = microseconds(0.5);
       c.ll128.rate = gigabytes(11.2);
       c.simple.first_use = microseconds(12.5);
-      c.simple.step_overhead = microseconds(0.35);
+      c.simple.step_overhead = microseconds(0.7);
       c.simple.rate = gigabytes(15.1);
       c.simple.local_rate = gigabytes(32.7);
       c.point_to_point_rate = gigabytes(19.1);
+      c.point_to_point_first_use = microseconds(1.5);
+      c.point_to_point_overhead = microseconds(0.35);
       c.in_switch_rate = gigabytes(4.28);
       c.in_switch_first_use = microseconds(50);
       c.shot_start = microseconds(1.8);
@@ -76,14 +83,17 @@ CollectiveConstants collective_constants(const hardware::GpuSpec& gpu) {
       c.channel_search = gigabytes(22.5);
       c.ll.step_overhead = microseconds(0.75);
       c.ll.rate = gigabytes(11.6);
+      c.ll.local_rate = gigabytes(7.9);
       c.ll128.first_use = microseconds(3);
       c.ll128.step_overhead = microseconds(0.5);
       c.ll128.rate = gigabytes(16.9);
       c.simple.first_use = microseconds(2.5);
-      c.simple.step_overhead = microseconds(1.2);
+      c.simple.step_overhead = microseconds(2.47);
       c.simple.rate = gigabytes(22.4);
       c.simple.local_rate = gigabytes(38.7);
       c.point_to_point_rate = gigabytes(32.6);
+      c.point_to_point_first_use = microseconds(2);
+      c.point_to_point_overhead = microseconds(1.2);
       c.in_switch_rate = gigabytes(7.0);
       c.in_switch_first_use = microseconds(22);
       c.shot_start = microseconds(3.2);

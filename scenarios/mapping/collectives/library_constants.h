@@ -28,11 +28,14 @@ struct ProtocolConstants {
 };
 
 struct CollectiveConstants {
+  hardware::TensorCoreGeneration generation = hardware::TensorCoreGeneration::mma_sync;
   Seconds start;                  // launch of the kernel to its first step
   BytesPerSecond channel_search;  // what NCCL's search gives a channel: it sets how many there are
   ProtocolConstants ll, ll128, simple;
   // Copies of all-to-all and send/receive: one CTA per channel, LL below a size.
   BytesPerSecond point_to_point_rate;
+  Seconds point_to_point_first_use;  // once, where messages are too large for LL
+  Seconds point_to_point_overhead;   // of each message then
   std::uint32_t point_to_point_channels = 16;
   // In the switch: CTAs, rate of one, once per collective.
   std::uint32_t in_switch_channels = 16;

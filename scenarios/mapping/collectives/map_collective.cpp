@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "hardware/machine/evaluate_messages.h"
 #include "scenarios/mapping/collectives/direct.h"
 #include "scenarios/mapping/collectives/in_switch.h"
+#include "scenarios/mapping/collectives/nccl_choice.h"
 #include "scenarios/mapping/collectives/ring.h"
 #include "sim/base/checked.h"
 #include "sim/base/error.h"
@@ -21,9 +23,11 @@ namespace {
 using hardware::MessageProgram;
 using models::CollectiveKind;
 
-// NCCL takes channels away, then threads, while a thread has fewer bytes than it is worth (src/enqueue.cc).
-std::uint32_t channels_for(const CollectiveTask& task, const ProtocolConstants& protocol) {
-  const std::uint64_t least = std::uint64_t{protocol.threads} * protocol.thread_threshold;
+// NCCL takes channels away, then threads, while a thread has fewer bytes than it is worth (src/enqueue.cc); of a ring
+// by LL, in each of its parts (src/graph/tuning.cc).
+std::uint32_t channels_for(const CollectiveTask& task, const ProtocolConstants& protocol, CollectiveProtocol which) {
+  std::uint64_t least = std::uint64_t{protocol.threads} * protocol.thread_threshold;
+  if (which == CollectiveProtocol::ll) least *= task.ranks();
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(task.bytes.count() / least, 1, full_channels(task)));
 }
 
@@ -38,6 +42,7 @@ class Candidates {
         if (wanted(CollectiveAlgorithm::direct)) add(direct_program(task_));
         break;
       case CollectiveKind::all_reduce:
+        choose();
         if (wanted(CollectiveAlgorithm::in_switch) && in_switch_runs()) add(in_switch_program(task_));
         if (options_.library != CollectiveLibrary::nccl && node_count(task_) == 1) {
           if (wanted(CollectiveAlgorithm::one_shot)) add(shots_program(task_, false));
@@ -45,7 +50,11 @@ class Candidates {
         }
         add_rings();
         break;
+      case CollectiveKind::broadcast:
+        add_rings();
+        break;
       default:
+        choose();
         add_rings();
     }
     return std::move(programs_);
@@ -53,7 +62,19 @@ class Candidates {
 
  private:
   [[nodiscard]] bool wanted(CollectiveAlgorithm algorithm) const {
-    return !options_.algorithm || *options_.algorithm == algorithm;
+    if (options_.algorithm) return *options_.algorithm == algorithm;
+    const bool of_nccl = algorithm == CollectiveAlgorithm::ring || algorithm == CollectiveAlgorithm::in_switch;
+    return !choice_ || !of_nccl || choice_->algorithm == algorithm;
+  }
+  [[nodiscard]] bool wanted(CollectiveProtocol protocol) const {
+    if (options_.protocol) return *options_.protocol == protocol;
+    return options_.algorithm || !choice_ || choice_->protocol == protocol;
+  }
+  // Inside a node NCCL goes by its own cost model; what the user fixes, and other fabrics, go by predicted time.
+  void choose() {
+    if (!options_.algorithm && !options_.protocol && node_count(task_) == 1) {
+      choice_ = nccl_choice(task_, in_switch_runs());
+    }
   }
   [[nodiscard]] bool in_switch_runs() const {
     return task_.constants.in_switch_rate.count() > 0 && task_.graph->reduces_in_switch(task_.gpus);
@@ -63,12 +84,12 @@ class Candidates {
     if (!wanted(CollectiveAlgorithm::ring)) return;
     for (const CollectiveProtocol protocol :
          {CollectiveProtocol::ll, CollectiveProtocol::ll128, CollectiveProtocol::simple}) {
-      if (options_.protocol && *options_.protocol != protocol) continue;
+      if (!wanted(protocol)) continue;
       const ProtocolConstants& constants = protocol_constants(task_.constants, protocol);
       // Far beyond the sizes for which NCCL would take it, a protocol of small steps only costs time to describe.
       constexpr std::uint64_t kMostSteps = 4096;
-      const std::uint32_t channels = options_.channels.value_or(channels_for(task_, constants));
-      if (!options_.protocol && protocol != CollectiveProtocol::simple &&
+      const std::uint32_t channels = options_.channels.value_or(channels_for(task_, constants, protocol));
+      if (!options_.protocol && !choice_ && protocol != CollectiveProtocol::simple &&
           task_.bytes.count() / channels / constants.step.count() > kMostSteps)
         continue;
       add(ring_program(task_, protocol, channels));
@@ -77,6 +98,7 @@ class Candidates {
 
   const CollectiveTask& task_;
   const CollectiveOptions& options_;
+  std::optional<NcclChoice> choice_;
   std::vector<MessageProgram> programs_;
 };
 
