@@ -44,9 +44,9 @@ struct Error {
   bool grouped = false;
 };
 
-// Long generations with grouped queries are predicted up to twice as fast as measured: the benchmark's version has no
-// kernel that reads K and V once for all query heads of a group, the tile programs are those of versions that have.
-// With a CTA per query head (masked_mha.h) the errors are -12 to -28 % instead of -29 to -53 %.
+// Long generations with grouped queries are predicted up to twice as fast as measured, which is not explained. Perhaps
+// that version reads K and V once per query head, not once per group: with a CTA per query head (masked_mha.h) the
+// errors are -12 to -28 % instead of -29 to -53 %.
 constexpr double kCeiling = 15, kGroupedCeiling = 55;
 void check(const Error& error) { CHECK(std::abs(error.percent) < (error.grouped ? kGroupedCeiling : kCeiling)); }
 
