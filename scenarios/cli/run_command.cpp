@@ -69,7 +69,8 @@ int run_step_command(const Options& options, Scenario scenario) {
   const ValidationTable validation = ValidationTable::load(validation_table_file());
   const StepResult result = run_step(input, validation, session.bench());
   folder.write("scenario.textproto", scenario.resolved_text);
-  folder.write("step.json", step_json(result));
+  folder.write("result.json", step_json(result));
+  folder.write("memory.csv", step_memory_csv(result));
   folder.write("stages.csv", step_stages_csv(result));
   folder.write("tasks.csv", step_tasks_csv(result));
   folder.write("timeline.pftrace", step_trace(result));

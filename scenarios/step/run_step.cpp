@@ -105,8 +105,12 @@ StepResult run_step(const StepInput& input, const ValidationTable& validation, c
   result.played = play(result.graph);
   result.time = result.played.time;
   for (std::uint32_t s = 0; s < input.plan.pipeline.stages; ++s) {
-    result.stages.push_back(
-        {stage_time(result.graph, result.played, s), stage_parameters(input.plan, s), input.memory[s]});
+    std::vector<Bytes> saved;
+    for (std::uint32_t c = 0; c < input.plan.pipeline.chunks; ++c) {
+      saved.push_back(saved_in_part(input.plan, input.section_memory, s, c));
+    }
+    result.stages.push_back({stage_time(result.graph, result.played, s), stage_parameters(input.plan, s),
+                             input.memory[s], saved_over_time(result.graph, result.played, saved, s)});
   }
   add_flops(result, input, rows);
   result.energy = energy_of(result, input.pass.gpu);

@@ -109,14 +109,14 @@ class Search {
     fit(candidate);
   }
 
-  // The least recomputation, then the lowest ZeRO stage, that fit the memory.
+  // The lowest ZeRO stage that fits the memory, with as little recomputation as lets ZeRO 1 fit.
   void fit(PlanCandidate candidate) {
     std::string why;
+    const std::uint32_t least = candidate.plan.data == 1 ? 0 : 1, most = candidate.plan.data == 1 ? 0 : 3;
+    bool fitted = false;
     for (const Recomputation again : {Recomputation::none, Recomputation::selective, Recomputation::full}) {
-      for (const std::uint32_t zero : {1u, 2u, 3u}) {
-        if (candidate.plan.data == 1 && zero > 1) continue;
-        candidate.plan.zero = candidate.plan.data == 1 ? 0 : zero;
-        candidate.training.recomputation = again;
+      candidate.training.recomputation = again;
+      for (candidate.plan.zero = least; candidate.plan.zero <= most; ++candidate.plan.zero) {
         try {
           fits_(with_candidate(scenario_, candidate));
         } catch (const ConfigError& error) {
@@ -125,10 +125,12 @@ class Search {
         }
         candidate.tokens_per_second = price_(with_candidate(scenario_, candidate)).tokens_per_second();
         search_.priced.push_back(candidate);
-        return;
+        fitted = true;
+        break;
       }
+      if (fitted && candidate.plan.zero == least) return;
     }
-    reject(std::move(candidate), "memory: " + why);
+    if (!fitted) reject(std::move(candidate), "memory: " + why);
   }
 
   const Scenario& scenario_;

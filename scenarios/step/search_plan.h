@@ -5,8 +5,8 @@
 //
 // Searched: powers of two as tensor ranks within the scale-up domain (with sequence parallelism), divisions of the
 // layers over stages, the rest data ranks; 1, 2, 4 or 8 sequences per micro batch; 1F1B, interleaved with 2, 4, 8 ...
-// chunks, ZB-H1; the lowest ZeRO stage from 1 and the least recomputation that fit the memory, since more of either
-// only costs time. Not searched: context and expert ranks, which stay as the plan gives them.
+// chunks, ZB-H1; with each policy of recomputation the lowest ZeRO stage that fits the memory, until ZeRO 1 does: more
+// of either then only costs time. Not searched: context and expert ranks, which stay as the plan gives them.
 #pragma once
 
 #include <functional>

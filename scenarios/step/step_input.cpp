@@ -197,6 +197,7 @@ class InputBuilder {
       input_.memory.push_back(stage_memory(input_.plan, sections, formats, s));
       if (s == 0 || total(input_.memory.back()) > total(input_.pass.memory)) input_.pass.memory = input_.memory.back();
     }
+    input_.section_memory = std::move(sections);
     check_memory(input_.pass.memory, input_.pass.gpu.hbm.capacity, input_.pass.gpu.name);
   }
 

@@ -34,6 +34,7 @@ struct StepInput {
   std::map<std::pair<models::CollectiveKind, std::uint64_t>, std::size_t> data;
   std::optional<std::size_t> send;
   std::vector<std::vector<MemoryOwner>> memory;  // of each stage
+  std::vector<SectionMemory> section_memory;
 };
 
 // Whether the scenario's plan needs a step over time, beyond one rank's operators in a row.

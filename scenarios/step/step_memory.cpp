@@ -2,6 +2,8 @@
 #include "scenarios/step/step_memory.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace lightcone::scenarios {
 namespace {
@@ -52,6 +54,30 @@ std::vector<MemoryOwner> stage_memory(const StepPlan& plan, const std::vector<Se
   if (zero >= 3 && ranks > 1) owners.push_back({"gathered weights", formats.weight * (2 * largest)});
   if (zero >= 2 && ranks > 1) owners.push_back({"gradients to reduce", formats.gradient * largest});
   return owners;
+}
+
+std::vector<MemorySample> saved_over_time(const StepGraph& graph, const PlayedStep& played,
+                                          const std::vector<Bytes>& saved, std::uint32_t stage) {
+  std::map<std::pair<std::uint32_t, std::uint32_t>, TaskSpan> held;  // by chunk and micro batch
+  for (std::size_t t = 0; t < graph.tasks.size(); ++t) {
+    const StepTask& task = graph.tasks[t];
+    if (task.device != stage || task.stream != Stream::compute || task.kind == StepKind::optimiser) continue;
+    const TaskSpan& span = played.tasks[t];
+    const auto [entry, fresh] = held.emplace(std::pair{task.chunk, task.micro_batch}, span);
+    if (fresh) continue;
+    entry->second.start = std::min(entry->second.start, span.start);
+    entry->second.end = std::max(entry->second.end, span.end);
+  }
+  std::map<Seconds, std::int64_t> changes;  // what is freed and taken at one instant counts together
+  for (const auto& [key, span] : held) {
+    const auto bytes = static_cast<std::int64_t>(saved[key.first].count());
+    changes[span.start] += bytes;
+    changes[span.end] -= bytes;
+  }
+  std::vector<MemorySample> samples;
+  std::int64_t now = 0;
+  for (const auto& [at, change] : changes) samples.push_back({at, Bytes(static_cast<std::uint64_t>(now += change))});
+  return samples;
 }
 
 }  // namespace lightcone::scenarios

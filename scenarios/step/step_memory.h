@@ -8,6 +8,7 @@
 
 #include "scenarios/run/run_result.h"
 #include "scenarios/step/build_step.h"
+#include "scenarios/step/play_step.h"
 
 namespace lightcone::scenarios {
 
@@ -29,5 +30,16 @@ std::vector<MemoryOwner> stage_memory(const StepPlan& plan, const std::vector<Se
 // What one micro batch leaves in a part of the model until its backward.
 Bytes saved_in_part(const StepPlan& plan, const std::vector<SectionMemory>& sections, std::uint32_t stage,
                     std::uint32_t chunk);
+
+// Memory of a stage from `at` until the next sample.
+struct MemorySample {
+  Seconds at;
+  Bytes bytes;
+};
+
+// What the micro batches in flight hold on `stage`, from the start of their forward to the end of their last gradient.
+// `saved`: of each chunk, as saved_in_part says.
+std::vector<MemorySample> saved_over_time(const StepGraph& graph, const PlayedStep& played,
+                                          const std::vector<Bytes>& saved, std::uint32_t stage);
 
 }  // namespace lightcone::scenarios

@@ -119,6 +119,16 @@ std::string step_stages_csv(const StepResult& result) {
   return out;
 }
 
+std::string step_memory_csv(const StepResult& result) {
+  std::string out = "stage,time_us,activation_bytes\n";
+  for (std::size_t s = 0; s < result.stages.size(); ++s) {
+    for (const MemorySample& sample : result.stages[s].saved) {
+      out += fmt::format("{},{:.3f},{}\n", s, sample.at.count() * 1e6, sample.bytes.count());
+    }
+  }
+  return out;
+}
+
 std::string step_tasks_csv(const StepResult& result) {
   std::string out = "stage,stream,kind,chunk,micro_batch,start_us,end_us,alone_us\n";
   for (std::size_t t = 0; t < result.graph.tasks.size(); ++t) {

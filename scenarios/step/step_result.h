@@ -11,6 +11,7 @@
 #include "scenarios/run/run_result.h"
 #include "scenarios/step/play_step.h"
 #include "scenarios/step/step_graph.h"
+#include "scenarios/step/step_memory.h"
 
 namespace lightcone::scenarios {
 
@@ -31,6 +32,7 @@ struct StageRow {
   StageTime time;
   std::uint64_t parameters = 0;     // of one rank
   std::vector<MemoryOwner> memory;  // of one rank, when most is in use
+  std::vector<MemorySample> saved;  // activations over time, of one rank
   [[nodiscard]] Bytes memory_used() const;
 };
 
@@ -60,6 +62,7 @@ struct StepResult {
 std::string step_summary(const StepResult& result);
 std::string step_json(const StepResult& result);
 std::string step_stages_csv(const StepResult& result);
+std::string step_memory_csv(const StepResult& result);  // activations in flight over time
 std::string step_tasks_csv(const StepResult& result);
 // For the Perfetto viewer: a process per stage, a track per stream.
 std::string step_trace(const StepResult& result);

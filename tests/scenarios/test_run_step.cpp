@@ -116,6 +116,12 @@ TEST_CASE("every second of every stage has one reason, and no plan beats its ker
       }
       CHECK(stage.time.compute < step.time);
       CHECK(stage.memory_used() < step.memory_capacity);
+      Bytes most;  // over time as much as the schedule said beforehand
+      for (const MemorySample& sample : stage.saved) most = std::max(most, sample.bytes);
+      CHECK(stage.saved.back().bytes == Bytes(0));
+      for (const MemoryOwner& owner : stage.memory) {
+        if (owner.name == "activations") CHECK(most == owner.bytes);
+      }
     }
     CHECK(step.model_flops_utilisation < 0.75);
     CHECK(step.model_flops_utilisation > 0.05);
