@@ -25,6 +25,10 @@ enum class ContextScheme : std::uint8_t {
   gather,   // all-gather of K and V, then local attention (Llama 3)
 };
 
+constexpr bool is_ring(ContextScheme scheme) {
+  return scheme == ContextScheme::ring || scheme == ContextScheme::zigzag || scheme == ContextScheme::striped;
+}
+
 struct PlanSpec {
   std::uint32_t tensor = 1;
   bool sequence_parallel = false;  // norms and residuals over the tensor ranks' tokens: reduce-scatter and all-gather

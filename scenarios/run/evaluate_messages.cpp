@@ -32,7 +32,11 @@ KernelResult as_kernel(const MessageResult& messages, std::size_t gpus, const ha
   out.clock = gpu.clock.boost;
   const double body = std::max(0.0, (messages.time - messages.start).count());
   out.cycles = Cycles(static_cast<std::uint64_t>(std::llround(body * gpu.clock.boost.count())));
-  out.reason_cycles[static_cast<std::size_t>(CycleReason::communication)] = gpu.sm_count * out.cycles.real();
+  // What a rank computes inside (ring attention) hides as much of its messages.
+  const double computes = body > 0 ? std::min(1.0, messages.longest_compute.count() / body) : 0;
+  const double all = gpu.sm_count * out.cycles.real();
+  out.reason_cycles[static_cast<std::size_t>(CycleReason::communication)] = all * (1 - computes);
+  out.reason_cycles[static_cast<std::size_t>(CycleReason::tensor)] = all * computes;
   out.work.hbm_read = messages.memory_read;
   out.work.hbm_written = messages.memory_written;
   const double moved = (messages.memory_read + messages.memory_written).real();

@@ -37,12 +37,8 @@ models::Graph graph_of(const Scenario& scenario, const models::ModelSpec& share)
 // Dimensions that one pass of one rank does not have; a whole training step has them.
 void check_dimensions(const workloads::PlanSpec& plan, const workloads::WorkloadSpec& workload) {
   const bool training = std::holds_alternative<workloads::Training>(workload.phase);
-  const bool plays = plan.context_scheme == workloads::ContextScheme::gather ||
-                     plan.context_scheme == workloads::ContextScheme::ulysses;
-  if (plan.context > 1 && (training || !plays))
-    throw ConfigError(
-        "plan.context_scheme: rings, and context ranks of a training step, are not played yet; gather or "
-        "ulysses for a prefill");
+  if (plan.context > 1 && training)
+    throw ConfigError("plan.context: context ranks of a training step are not played yet; 1");
   if (plan.pipeline > 1) throw ConfigError("plan.pipeline: pipelines are not played yet; 1");
   if (plan.data > 1 && training)
     throw ConfigError("plan.data: sums of gradients over data ranks are not played yet; 1");
@@ -82,10 +78,42 @@ std::vector<MemoryOwner> memory_of(const Scenario& scenario, const models::Model
   return owners;
 }
 
+// Attention around a ring instead of a gathering of K and V and two blocks of queries: one operator with the pairs of
+// both, which map_nodes turns into rounds of kernels and messages.
+std::vector<models::Node> around_ring(std::vector<models::Node> nodes, std::uint32_t ranks) {
+  std::vector<models::Node> out;
+  bool gathered = false;
+  for (models::Node& node : nodes) {
+    const auto* communication = std::get_if<models::Communication>(&node.op);
+    if (communication != nullptr && communication->axis == models::ParallelAxis::context) {
+      gathered = true;
+      continue;
+    }
+    auto* attention = std::get_if<models::Attention>(&node.op);
+    if (attention == nullptr || !gathered) {
+      out.push_back(std::move(node));
+      continue;
+    }
+    if (!attention->causal) throw ConfigError("plan.context_scheme: a ring is played of causal attention");
+    if (attention->window > 0) throw ConfigError("plan.context_scheme: a ring is played of attention without a window");
+    if (attention->q_len == attention->kv_len) continue;  // the first block: its pairs are in those of the last
+    attention->q_len *= 2;
+    attention->kv_len = attention->q_len * (ranks + std::uint64_t{1}) / 2;
+    node.name = "ring_attention";
+    out.push_back(std::move(node));
+    gathered = false;
+  }
+  return out;
+}
+
 void add_pass(PassInput& input, const Scenario& scenario, const models::ModelSpec& share) {
   const models::Graph graph = graph_of(scenario, share);
   for (const models::Section& section : graph.sections) {
-    for (models::Node& node : section.in_order()) {
+    std::vector<models::Node> nodes = section.in_order();
+    if (input.plan.context > 1 && workloads::is_ring(input.plan.context_scheme)) {
+      nodes = around_ring(std::move(nodes), input.plan.context);
+    }
+    for (models::Node& node : nodes) {
       input.nodes.push_back({std::move(node.name), section.name(), section.repeat(), std::move(node.op)});
     }
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "scenarios/mapping/collectives/ring_attention.h"
 #include "scenarios/run/evaluate_messages.h"
 #include "workloads/plan_ranks.h"
 
@@ -41,6 +42,33 @@ MappedOperator map_between_gpus(const OperatorNode& node, const models::Communic
   return out;
 }
 
+// Attention of a plan whose context ranks form a ring. The kernels of its rounds are priced by the closed form, whatever
+// the fidelity: they are steps of one program of messages.
+MappedOperator map_around_ring(const OperatorNode& node, const models::Attention& op, const PassInput& input) {
+  if (!input.fabric) throw ConfigError("ring attention over several GPUs: no fabric is given");
+  hardware::EvaluateOptions options = input.evaluation.options;
+  options.timeline = false;
+  const auto time = [&](const models::Operator& part) {
+    Seconds sum;
+    for (const hardware::TileProgram& kernel : map_operator(part, input.gpu, input.mapping).kernels) {
+      sum += hardware::evaluate_analytical(kernel, input.gpu, options).time;
+    }
+    return sum;
+  };
+  RingAttention ring{op, input.plan.context_scheme};
+  ring.block.kv_len = op.q_len;
+  MappedOperator out{node, map_operator(ring.block, input.gpu, input.mapping)};
+  out.messages = ring_attention_program(ring, workloads::group_of(input.plan, models::ParallelAxis::context),
+                                        *input.fabric, input.gpu, time);
+  out.sequence.note = out.messages->name + ", kernels of the rounds by the closed form";
+  return out;
+}
+
+bool goes_round(const OperatorNode& node, const PassInput& input) {
+  return input.plan.context > 1 && workloads::is_ring(input.plan.context_scheme) &&
+         std::holds_alternative<models::Attention>(node.op);
+}
+
 // Steps in the order of the operators.
 std::vector<EvaluatedKernel> in_order(const std::vector<MappedOperator>& mapped, std::vector<EvaluatedKernel> kernels,
                                       std::vector<EvaluatedKernel> messages) {
@@ -63,6 +91,10 @@ std::vector<MappedOperator> map_nodes(const PassInput& input) {
   std::vector<Diagnostic> faults;
   for (const OperatorNode& node : input.nodes) {
     try {
+      if (goes_round(node, input)) {
+        mapped.push_back(map_around_ring(node, std::get<models::Attention>(node.op), input));
+        continue;
+      }
       const auto* collective = std::get_if<models::Communication>(&node.op);
       mapped.push_back(collective == nullptr ? MappedOperator{node, map_operator(node.op, input.gpu, input.mapping)}
                                              : map_between_gpus(node, *collective, input));
@@ -79,6 +111,7 @@ std::vector<MappedOperator> map_nodes(const PassInput& input) {
 std::vector<hardware::TileProgram> kernels_of(const std::vector<MappedOperator>& mapped) {
   std::vector<hardware::TileProgram> programs;
   for (const MappedOperator& entry : mapped) {
+    if (entry.messages) continue;  // those of a ring's rounds are in its messages
     programs.insert(programs.end(), entry.sequence.kernels.begin(), entry.sequence.kernels.end());
   }
   return programs;

@@ -55,7 +55,8 @@ struct PassInput {
 struct MappedOperator {
   OperatorNode node;
   KernelSequence sequence;
-  std::optional<hardware::MessageProgram> messages = {};  // of a collective, which has no kernels
+  // Of a collective, which has no kernels, or of ring attention: those of a round stand in `sequence`.
+  std::optional<hardware::MessageProgram> messages = {};
   [[nodiscard]] std::size_t steps() const { return messages ? 1 : sequence.kernels.size(); }
 };
 
