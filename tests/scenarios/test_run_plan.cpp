@@ -123,9 +123,29 @@ TEST_CASE("without a library of collectives a plan is refused by operator") {
   REQUIRE_THROWS_WITH(map_nodes(input), Catch::Contains("mixer_sum") && Catch::Contains("no library of collectives"));
 }
 
-TEST_CASE("dimensions that one pass does not have are refused by name") {
-  const auto refused = [](const std::vector<std::string>& sets) {
-    return make_pass_input(load_scenario("llama3_8b_h100", sets), {Evaluator::analytical, {}});
+TEST_CASE("a ring of context ranks: the pairs of the gathered form, messages hidden or exposed") {
+  Bench bench;
+  bench.evaluators = real_evaluators();
+  const auto of = [&](const std::string& scheme, const std::string& machine, int ranks) {
+    PassInput input = make_pass_input(
+        load_scenario("llama3_8b_h100",
+                      {"machine=" + machine, fmt::format("plan.context={}", ranks), "plan.context_scheme=" + scheme,
+                       "workload.prefill.prompt_tokens=65536", "workload.launch=stream"}),
+        {Evaluator::analytical, {}});
+    return run_pass(input, ValidationTable(), {bench.evaluators, bench.store, bench.pool, bench.progress});
   };
-  REQUIRE_THROWS_WITH(refused({"machine=dgx_h100", "plan.context=8"}), Catch::Contains("plan.context_scheme"));
+  const auto flops = [](const RunResult& r) {
+    double sum = 0;
+    for (const OperatorRow& row : r.operators) sum += row.matrix_flops.real() * static_cast<double>(row.repeat);
+    return sum;
+  };
+  const RunResult zigzag = of("zigzag", "dgx_h100", 8), gathered = of("gather", "dgx_h100", 8),
+                  contiguous = of("ring", "dgx_h100", 8);
+  REQUIRE(flops(zigzag) == Approx(flops(gathered)).epsilon(1e-3));
+  // The last rank of contiguous blocks has nearly twice the pairs of the mean.
+  REQUIRE(contiguous.latency.count() > 1.2 * zigzag.latency.count());
+  REQUIRE(zigzag.exposed_communication().count() < 0.01 * zigzag.latency.count());
+  // A thousand tokens per rank do not hide their messages between nodes.
+  const RunResult slow = of("zigzag", "infiniband_64", 64);
+  REQUIRE(slow.exposed_communication().count() > 0.1 * slow.latency.count());
 }
