@@ -42,8 +42,8 @@ MappedOperator map_between_gpus(const OperatorNode& node, const models::Communic
   return out;
 }
 
-// Attention of a plan whose context ranks form a ring. The kernels of its rounds are priced by the closed form, whatever
-// the fidelity: they are steps of one program of messages.
+// Attention of a plan whose context ranks form a ring. The kernels of its rounds are priced by the closed form,
+// whatever the fidelity: they are steps of one program of messages.
 MappedOperator map_around_ring(const OperatorNode& node, const models::Attention& op, const PassInput& input) {
   if (!input.fabric) throw ConfigError("ring attention over several GPUs: no fabric is given");
   hardware::EvaluateOptions options = input.evaluation.options;
