@@ -22,6 +22,7 @@
 #include "scenarios/run/pass_input.h"
 #include "sim/base/textproto_path.h"
 #include "workloads/load.h"
+#include "workloads/plan_rules.h"
 
 namespace lightcone::scenarios {
 
@@ -182,6 +183,13 @@ Description describe_scenario(const Options& options) {
   d.add("model", scenario.model.name, "model\t" + scenario.model.name);
   d.add("machine", scenario.machine.name, "machine\t" + scenario.machine.name);
   add_workload(d, scenario.workload);
+  const bool training = std::holds_alternative<workloads::Training>(scenario.workload.phase);
+  const std::string plan = workloads::words(scenario.plan);
+  if (scenario.machine.gpu_count > 1) d.add("plan", plan, "plan\t" + plan);
+  for (const SweepAxis& axis : scenario.axes) {
+    d.add("axis " + axis.path, axis.values, fmt::format("sweep\t{}: {} values", axis.path, axis.values.size()));
+  }
+  if (training && scenario.machine.gpu_count > 1) return d;  // what each stage does follows from playing the step
   const PassInput input = make_pass_input(scenario, {});
   models::Cost total;
   for (const OperatorNode& node : input.nodes) {
@@ -198,9 +206,6 @@ Description describe_scenario(const Options& options) {
   d.add("bytes", total.bytes().count(), "");
   for (const MemoryOwner& owner : input.memory) {
     d.add(owner.name + " bytes", owner.bytes.count(), fmt::format("memory\t{} {}", readable(owner.bytes), owner.name));
-  }
-  for (const SweepAxis& axis : scenario.axes) {
-    d.add("axis " + axis.path, axis.values, fmt::format("sweep\t{}: {} values", axis.path, axis.values.size()));
   }
   return d;
 }

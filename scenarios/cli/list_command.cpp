@@ -42,8 +42,10 @@ std::string model_line(const std::string& name) {
 }
 
 std::string machine_line(const std::string& name) {
-  const hardware::GpuSpec gpu = hardware::load_machine(name).gpu;
-  return fmt::format("{}, {} SMs, {} {:.2f} TB/s", gpu.name, gpu.sm_count, gpu.hbm.generation,
+  const hardware::MachineSpec machine = hardware::load_machine(name);
+  const hardware::GpuSpec& gpu = machine.gpu;
+  const std::string count = machine.gpu_count > 1 ? fmt::format("{} x ", machine.gpu_count) : "";
+  return fmt::format("{}{}, {} SMs, {} {:.2f} TB/s", count, gpu.name, gpu.sm_count, gpu.hbm.generation,
                      gpu.hbm.peak().count() * 1e-12);
 }
 
