@@ -39,7 +39,8 @@ TEST_CASE("the commands of the README run") {
     if (arguments == "test") continue;  // this is it
     arguments = std::regex_replace(arguments, std::regex("runs/"), lightcone.folder().string() + "/runs/");
     if (arguments.rfind("run ", 0) == 0 || arguments.rfind("sweep ", 0) == 0) {
-      arguments += " --fidelity analytical --no-plots";
+      if (arguments.find("--fidelity") == std::string::npos) arguments += " --fidelity analytical";
+      arguments += " --no-plots";
       if (arguments.find("--out") == std::string::npos) {
         arguments += " --out " + (lightcone.folder() / std::to_string(++number)).string();
       }
