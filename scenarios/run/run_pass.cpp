@@ -58,6 +58,14 @@ MappedOperator map_around_ring(const OperatorNode& node, const models::Attention
   RingAttention ring{op, input.plan.context_scheme};
   ring.block.kv_len = op.q_len;
   MappedOperator out{node, map_operator(ring.block, input.gpu, input.mapping)};
+  Joules above_idle;
+  Seconds busy;
+  for (const hardware::TileProgram& kernel : out.sequence.kernels) {
+    const KernelResult result = hardware::evaluate_analytical(kernel, input.gpu, options);
+    above_idle += result.energy.total() - result.energy.idle;
+    busy += result.time;
+  }
+  out.computing = Watts(above_idle.count() / busy.count());
   out.messages = ring_attention_program(ring, workloads::group_of(input.plan, models::ParallelAxis::context),
                                         *input.fabric, input.gpu, time);
   out.sequence.note = out.messages->name + ", kernels of the rounds by the closed form";

@@ -57,6 +57,7 @@ struct MappedOperator {
   KernelSequence sequence;
   // Of a collective, which has no kernels, or of ring attention: those of a round stand in `sequence`.
   std::optional<hardware::MessageProgram> messages = {};
+  Watts computing{0};  // of a ring: what its kernels draw above idle while they run
   [[nodiscard]] std::size_t steps() const { return messages ? 1 : sequence.kernels.size(); }
 };
 

@@ -225,7 +225,10 @@ RunResult summarise_pass(const PassInput& input, const std::vector<MappedOperato
                                 entry.messages ? entry.messages->name : entry.sequence.kernels[k].name, kernel.error);
         continue;
       }
-      if (kernel.messages) collective_bound = kernel.messages->bound_by;
+      if (kernel.messages) {
+        collective_bound = kernel.messages->bound_by;
+        row.energy += energy(entry.computing, kernel.messages->longest_compute);
+      }
       row.kernels.push_back(rows.add(kernel, entry.node.repeat));
       add_kernel(row, sum, kernel.result);
     }
