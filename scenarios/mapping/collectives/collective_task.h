@@ -10,6 +10,7 @@
 #include "hardware/spec/machine_graph.h"
 #include "models/graph/communication.h"
 #include "scenarios/mapping/collectives/library_constants.h"
+#include "sim/base/checked.h"
 #include "sim/base/units.h"
 
 namespace lightcone::scenarios {
@@ -24,7 +25,6 @@ struct CollectiveTask {
   [[nodiscard]] std::uint32_t ranks() const { return static_cast<std::uint32_t>(gpus.size()); }
 };
 
-constexpr std::uint64_t ceil_div(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
 constexpr Bytes part_of(Bytes whole, std::uint64_t parts) { return Bytes(ceil_div(whole.count(), parts)); }
 
 // Wire bytes per second of one GPU towards the others in its innermost domain (or, alone there, outwards).

@@ -108,6 +108,7 @@ hardware::MessageProgram shots_program(const CollectiveTask& task, bool two_shot
   out.sms = 1;
   hardware::WorkerClass in = out;
   in.name = "shots receive";
+  in.rate = BytesPerSecond(0);  // who reads a remote buffer goes through the bytes once
   in.sms = 0;
   // A barrier: a flag to every rank, and one from every rank.
   const std::vector<MessageBlock> flags_out = to_each(true, peers, Bytes(0)),
