@@ -84,7 +84,6 @@ std::vector<Op> synchronous_product(const Mma& mma, bool hopper) {
   Mma rest = mma;
   rest.k = static_cast<std::uint32_t>(ceil_div(3 * std::uint64_t{mma.k}, 5));
   rest.shared_read_bytes = 0;
-  rest.useful = {};
   rest.useful.m_extent = 0;
   ops.emplace_back(rest);
   return ops;

@@ -92,6 +92,7 @@ Chosen choose(const SparseAttention& op, const GpuSpec& gpu, KernelLibrary libra
   like.window = std::max<std::uint64_t>(1, seen_keys(op, op.q_len - 1).total());
   AttentionPlan plan =
       plan_attention(like, gpu, library == KernelLibrary::tensorrt_llm ? KernelLibrary::automatic : library);
+  plan.whole_boxes = false;  // keys are those that a tile's pattern names
   // Queries of different blocks have different lists, and so stand in different tiles.
   if (!listed || op.keys.block % plan.rows == 0) return in_parts(op, {plan, plan.rows});
   return {small_tile(op, gpu, 64), 64};
@@ -204,6 +205,7 @@ class SparseProgram {
         const std::uint64_t counted = share >= shares_ ? 0 : inside ? pairs[share].inside : pairs[share].outside;
         if (auto* mma = std::get_if<Mma>(&op)) {
           multiplies = true;
+          if (mma->useful.m_extent == 0) continue;  // time without work
           mma->useful.pairs = counted;
           if (counted == 0) mma->useful.m_extent = 0;
         } else if (auto* work = std::get_if<VectorWork>(&op)) {

@@ -42,9 +42,12 @@ std::vector<std::string> suggestions(std::string_view wrong, const std::vector<s
     const std::string candidate = lower(name);
     std::size_t distance = edit_distance(needle, candidate);
     // A name that contains the typed text (or the reverse) is probably meant, however long it is.
-    if (needle.size() >= 3 && candidate.find(needle) != std::string::npos)
-      distance = std::min<std::size_t>(distance, 1);
-    if (distance <= std::max<std::size_t>(2, needle.size() / 3)) near.emplace_back(distance, name);
+    const bool holds = needle.size() >= 3 && candidate.find(needle) != std::string::npos;
+    if (holds) distance = std::min<std::size_t>(distance, 1);
+    if (distance > std::max<std::size_t>(2, needle.size() / 3)) continue;
+    // Of those, names that begin with it come first, short ones before long ones.
+    const std::size_t order = holds && candidate.find(needle) != 0 ? candidate.size() * 2 : candidate.size();
+    near.emplace_back(distance * 1000 + (holds ? order : 0), name);
   }
   std::stable_sort(near.begin(), near.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> out;

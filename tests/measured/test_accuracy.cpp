@@ -141,17 +141,20 @@ TEST_CASE("closed form: errors per machine and op stay below their ceilings") {
                     {"L4 24GB", "bmm", 21.7, 24.3},
                     {"L4 24GB", "elementwise", 11.0, 11.4},
                     {"L4 24GB", "gemm", 12.7, 14.7},
-                    {"A100 SXM4 80GB", "attention_decode", 14.5, 14.9},
-                    {"A100 SXM4 80GB", "attention_prefill", 11.6, 12.7},
-                    {"A100 SXM4 80GB", "bmm", 17.8, 18.6},
+                    {"A100 SXM4 80GB", "all_reduce", 14.0, 21.2},
+                    {"A100 SXM4 80GB", "attention_decode", 11.2, 13.4},
+                    {"A100 SXM4 80GB", "attention_prefill", 9.6, 11.3},
+                    {"A100 SXM4 80GB", "bmm", 12.7, 15.0},
                     {"A100 SXM4 80GB", "causal_conv1d", 44.9, 41.0},
                     {"A100 SXM4 80GB", "elementwise", 17.4, 18.1},
                     {"A100 SXM4 80GB", "gemm", 11.3, 20.9},
                     {"A100 SXM4 80GB", "mla_decode", 14.1, 16.5},
                     {"A100 SXM4 80GB", "mla_prefill", 23.6, 20.8},
                     {"A100 SXM4 80GB", "moe", 29.0, 31.0},
-                    {"B200 SXM 180GB", "attention_decode", 20.5, 22.5},
-                    {"B200 SXM 180GB", "attention_prefill", 23.0, 23.9},
+                    {"A100 SXM4 80GB", "send_recv", 66.0, 54.0},
+                    {"B200 SXM 180GB", "all_reduce", 9.2, 14.0},
+                    {"B200 SXM 180GB", "attention_decode", 14.7, 19.4},
+                    {"B200 SXM 180GB", "attention_prefill", 19.8, 21.6},
                     {"B200 SXM 180GB", "bmm", 15.9, 22.0},
                     {"B200 SXM 180GB", "causal_conv1d", 13.2, 16.2},
                     {"B200 SXM 180GB", "gemm", 19.9, 31.7},
@@ -159,8 +162,9 @@ TEST_CASE("closed form: errors per machine and op stay below their ceilings") {
                     {"B200 SXM 180GB", "mla_decode", 16.9, 21.7},
                     {"B200 SXM 180GB", "mla_prefill", 15.5, 19.1},
                     {"B200 SXM 180GB", "moe", 36.5, 35.0},
-                    {"H100 SXM5 80GB", "attention_decode", 18.4, 20.9},
-                    {"H100 SXM5 80GB", "attention_prefill", 22.2, 22.4},
+                    {"H100 SXM5 80GB", "all_reduce", 9.2, 14.8},
+                    {"H100 SXM5 80GB", "attention_decode", 12.3, 16.0},
+                    {"H100 SXM5 80GB", "attention_prefill", 16.5, 17.5},
                     {"H100 SXM5 80GB", "bmm", 22.9, 36.8},
                     {"H100 SXM5 80GB", "causal_conv1d", 19.0, 19.8},
                     {"H100 SXM5 80GB", "elementwise", 4.8, 6.4},
@@ -169,6 +173,7 @@ TEST_CASE("closed form: errors per machine and op stay below their ceilings") {
                     {"H100 SXM5 80GB", "mla_decode", 10.4, 11.8},
                     {"H100 SXM5 80GB", "mla_prefill", 15.1, 19.3},
                     {"H100 SXM5 80GB", "moe", 23.0, 24.5},
+                    {"H100 SXM5 80GB", "send_recv", 24.0, 28.2},
                 });
 }
 
@@ -180,7 +185,7 @@ TEST_CASE("closed form: every published time of attention forward and backward t
     if (measured.rows[i].point.op == "attention_fwd_bwd") chosen.push_back(i);
   }
   require_below(compare(measured, chosen, Evaluator::analytical),
-                {{"A100 SXM4 80GB", "attention_fwd_bwd", 9.0, 9.3}, {"H100 SXM5 80GB", "attention_fwd_bwd", 7.6, 7.6}});
+                {{"A100 SXM4 80GB", "attention_fwd_bwd", 9.0, 9.3}, {"H100 SXM5 80GB", "attention_fwd_bwd", 11.3, 11.4}});
 }
 
 TEST_CASE("no measured row of a known machine is lost: each is predicted, or its reason is a known one") {
@@ -195,7 +200,8 @@ TEST_CASE("no measured row of a known machine is lost: each is predicted, or its
     INFO(count << " rows: " << reason);
     bool known = false;
     for (const char* part : {"ladder", "Triton", "FlashInfer's fused kernel", "the state after each of several tokens",
-                             "the host's lists of chunks", "the host's launches", "have no tile program"}) {
+                             "the host's lists of chunks", "the host's launches", "have no tile program",
+                             "the host's calls", "different lengths around a ring"}) {
       known = known || reason.find(part) != std::string::npos;
     }
     CHECK(known);

@@ -283,6 +283,7 @@ TEST_CASE("serving libraries launch the kernels of their sources") {
   // A cache narrower than the queries: Q is narrowed first, by SGLang K and V too.
   models::Attention narrow_cache{64, 32, 8, 1, 4096, 128};
   narrow_cache.kv = NumberFormat::fp8_e4m3;
+  narrow_cache.paged = true;
   const auto count = [&](KernelLibrary library) { return names(narrow_cache, hopper(), library).size(); };
   REQUIRE(count(KernelLibrary::sglang) == count(KernelLibrary::vllm) + 1);  // the lengths, each step
   narrow_cache.writes_kv_cache = true;
