@@ -184,8 +184,9 @@ TEST_CASE("closed form: every published time of attention forward and backward t
   for (std::size_t i = 0; i < measured.rows.size(); ++i) {
     if (measured.rows[i].point.op == "attention_fwd_bwd") chosen.push_back(i);
   }
-  require_below(compare(measured, chosen, Evaluator::analytical),
-                {{"A100 SXM4 80GB", "attention_fwd_bwd", 9.0, 9.3}, {"H100 SXM5 80GB", "attention_fwd_bwd", 11.3, 11.4}});
+  require_below(
+      compare(measured, chosen, Evaluator::analytical),
+      {{"A100 SXM4 80GB", "attention_fwd_bwd", 9.0, 9.3}, {"H100 SXM5 80GB", "attention_fwd_bwd", 11.3, 11.4}});
 }
 
 TEST_CASE("no measured row of a known machine is lost: each is predicted, or its reason is a known one") {
