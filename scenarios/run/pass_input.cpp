@@ -159,7 +159,8 @@ PassInput pass_base(const Scenario& scenario, EvaluationSettings evaluation) {
     input.fabric_hash = hardware::spec_hash(*scenario.machine.fabric);
     // Serving engines that replay graphs have all-reduces of their own for small sums.
     CollectiveOptions options;
-    if (scenario.workload.launch == workloads::LaunchMode::graph) options.library = CollectiveLibrary::vllm;
+    const bool training = std::holds_alternative<workloads::Training>(scenario.workload.phase);
+    if (!training && scenario.workload.launch == workloads::LaunchMode::graph) options.library = CollectiveLibrary::vllm;
     input.map_collective = [options](const models::Communication& op, const std::vector<std::uint32_t>& gpus,
                                      const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu) {
       return map_collective(op, gpus, graph, gpu, options).program;

@@ -38,7 +38,7 @@ class StageBuilder {
   }
 
   void build() {
-    if (plan_.data.ranks > 1 && plan_.data.zero == 1 && plan_.data.overlap) gather_weights({});
+    if (gathers_after_update() && plan_.data.overlap) gather_weights({});
     for (const StageTask& task : workloads::stage_tasks(plan_.pipeline, stage_)) pass(task);
     if (plan_.data.ranks > 1 && plan_.data.zero <= 1 && !plan_.data.overlap) {
       for (std::uint32_t c = plan_.pipeline.chunks; c-- > 0;) {
@@ -55,10 +55,14 @@ class StageBuilder {
     const std::uint64_t ranks = plan_.data.zero > 0 ? plan_.data.ranks : 1;
     const std::uint32_t task =
         add(Stream::compute, StepKind::optimiser, costs_.optimiser((all + ranks - 1) / ranks), waiting_);
-    if (plan_.data.ranks > 1 && plan_.data.zero == 1 && !plan_.data.overlap) gather_weights({task});
+    if (gathers_after_update() && !plan_.data.overlap) gather_weights({task});
   }
 
  private:
+  // Each rank updates its part of weights that all of them keep whole.
+  [[nodiscard]] bool gathers_after_update() const {
+    return plan_.data.ranks > 1 && (plan_.data.zero == 1 || plan_.data.zero == 2);
+  }
   [[nodiscard]] const std::vector<std::uint32_t>& part(std::uint32_t chunk) const {
     return plan_.parts[std::size_t{chunk} * plan_.pipeline.stages + stage_];
   }

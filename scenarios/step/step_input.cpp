@@ -79,6 +79,9 @@ void check_plan(const Scenario& scenario, const workloads::PipelineShape& pipeli
     found.push_back(std::move(fault));
   };
   if (scenario.plan.context > 1) add("context parallelism is not played in a training step yet");
+  // Their gradients would be summed over fewer ranks than those of the other weights.
+  if (scenario.plan.expert > scenario.plan.tensor && scenario.plan.data > 1)
+    add("experts over data ranks are not played in a training step yet; expert must be at most tensor");
   for (const std::string& fault : workloads::faults(pipeline)) add(fault);
   const std::string layers =
       workloads::layers_fault(layer_count(scenario.model), std::uint64_t{pipeline.stages} * pipeline.chunks);

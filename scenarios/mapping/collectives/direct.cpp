@@ -81,7 +81,7 @@ hardware::MessageProgram direct_program(const CollectiveTask& task) {
   out.name = "send";
   // A single peer has all the CTAs to itself, which reach what a ring does.
   out.rate = task.constants.point_to_point_rate;
-  if (!all) out.rate = std::max(out.rate, ring_bandwidth(task) * (1.0 / channels));
+  if (!all) out.rate = std::max(out.rate, ring_bandwidth(task) * (1.0 / task.constants.point_to_point_channels));
   out.step_overhead = to_picoseconds(flags ? task.constants.ll.step_overhead : task.constants.point_to_point_overhead);
   if (flags) out.wire_per_payload = task.constants.ll.wire_per_payload;
   out.sms = 1;

@@ -44,7 +44,9 @@ class Candidates {
       case CollectiveKind::all_reduce:
         choose();
         if (wanted(CollectiveAlgorithm::in_switch) && in_switch_runs()) add(in_switch_program(task_));
-        if (options_.library != CollectiveLibrary::nccl && node_count(task_) == 1) {
+        // vLLM's custom_all_reduce.py: 2, 4, 6 or 8 GPUs of one node.
+        if (options_.library != CollectiveLibrary::nccl && node_count(task_) == 1 && task_.ranks() <= 8 &&
+            task_.ranks() % 2 == 0) {
           if (wanted(CollectiveAlgorithm::one_shot)) add(shots_program(task_, false));
           if (wanted(CollectiveAlgorithm::two_shot)) add(shots_program(task_, true));
         }
