@@ -160,7 +160,8 @@ PassInput pass_base(const Scenario& scenario, EvaluationSettings evaluation) {
     // Serving engines that replay graphs have all-reduces of their own for small sums.
     CollectiveOptions options;
     const bool training = std::holds_alternative<workloads::Training>(scenario.workload.phase);
-    if (!training && scenario.workload.launch == workloads::LaunchMode::graph) options.library = CollectiveLibrary::vllm;
+    if (!training && scenario.workload.launch == workloads::LaunchMode::graph)
+      options.library = CollectiveLibrary::vllm;
     input.map_collective = [options](const models::Communication& op, const std::vector<std::uint32_t>& gpus,
                                      const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu) {
       return map_collective(op, gpus, graph, gpu, options).program;

@@ -125,7 +125,9 @@ TEST_CASE("every plan of data and pipeline ranks runs to its end", "[step]") {
         CHECK(job.moved[CollectiveKind::all_reduce] == (zero == 0 ? all : 0));
         CHECK(job.moved[CollectiveKind::reduce_scatter] == (zero == 0 ? 0 : zero == 1 ? all : all * passes));
         const std::uint64_t ways = pipeline.splits_backward() ? 3 : 2;  // passes that read the weights
-        CHECK(job.moved[CollectiveKind::all_gather] == (zero == 1 || zero == 2 ? all : zero == 3 ? ways * all * passes : 0));
+        CHECK(job.moved[CollectiveKind::all_gather] == (zero == 1 || zero == 2 ? all
+                                                        : zero == 3            ? ways * all * passes
+                                                                               : 0));
       }
     }
   }
