@@ -54,12 +54,6 @@ void check_gpus(const PlanSpec& plan, std::uint64_t gpu_count, Rules& rules) {
   }
 }
 
-std::uint64_t layers_of(const models::ModelSpec& model) {
-  std::uint64_t layers = 0;
-  for (const models::Block& block : model.blocks) layers += block.layers;
-  return layers;
-}
-
 void check_pipeline(const PlanSpec& plan, const models::ModelSpec& model, const WorkloadSpec& workload, Rules& rules) {
   if (plan.pipeline == 1) return;
   const bool training = std::holds_alternative<Training>(workload.phase);
@@ -138,6 +132,12 @@ std::string words(const PlanSpec& plan) {
   say("pipeline", plan.pipeline, fmt::format(" ({})", kSchedules.at(static_cast<std::size_t>(plan.schedule))));
   if (plan.expert > 1) out += fmt::format("{}experts over {}", out.empty() ? "" : ", ", plan.expert);
   return out.empty() ? "one GPU" : out;
+}
+
+std::uint64_t layers_of(const models::ModelSpec& model) {
+  std::uint64_t layers = 0;
+  for (const models::Block& block : model.blocks) layers += block.layers;
+  return layers;
 }
 
 }  // namespace lightcone::workloads

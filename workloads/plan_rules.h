@@ -26,6 +26,9 @@ std::vector<PlanFault> plan_faults(const PlanSpec& plan);
 std::vector<PlanFault> plan_faults(const PlanSpec& plan, const models::ModelSpec& model, const WorkloadSpec& workload,
                                    std::uint64_t gpu_count);
 
+// Layers of all blocks.
+std::uint64_t layers_of(const models::ModelSpec& model);
+
 // What of the plan divides the model itself.
 models::Share share_of(const PlanSpec& plan);
 

@@ -5,6 +5,7 @@
 
 #include "hardware/machine/evaluate_messages.h"
 #include "hardware/machine/message_flow.h"
+#include "hardware/machine/message_ranks.h"
 #include "hardware/machine/message_traffic.h"
 
 namespace lightcone::hardware {
@@ -43,39 +44,6 @@ std::vector<LinkUse> link_uses(const MessageTraffic& traffic, const MachineGraph
     if (use.links > 0) uses.push_back(use);
   }
   return uses;
-}
-
-// Memory traffic and SMs of every rank; the greatest go into the result.
-void count_ranks(const MessageProgram& program, MessageResult& result) {
-  struct Rank {
-    Bytes read, written;
-    double sms = 0;
-    Picoseconds compute;
-  };
-  std::vector<Rank> ranks(program.gpus.size());
-  for (const MessageWorker& worker : program.workers) {
-    const WorkerClass& own = program.classes[worker.worker_class];
-    Rank& rank = ranks[worker.rank];
-    rank.sms += own.sms;
-    Picoseconds compute;
-    for (const MessageBlock& block : own.blocks) {
-      for (const MessageSegment& segment : block.segments) {
-        const std::uint64_t times = block.repeat * segment.repeat;
-        for (const MessageStep& step : segment.steps) {
-          rank.read += step.local_read * times;
-          rank.written += step.local_written * times;
-          compute += step.compute * times;
-        }
-      }
-    }
-    rank.compute = std::max(rank.compute, compute);
-  }
-  for (const Rank& rank : ranks) {
-    result.memory_read = std::max(result.memory_read, rank.read);
-    result.memory_written = std::max(result.memory_written, rank.written);
-    result.sms = std::max(result.sms, rank.sms);
-    result.longest_compute = std::max(result.longest_compute, to_seconds(rank.compute));
-  }
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ Bytes activation_bytes(const Scenario& scenario, const models::Share& share, con
   const std::uint64_t all = checked_product(
       "tokens of the pass", {workloads::batch(scenario.workload), workloads::new_tokens(scenario.workload)});
   const std::uint64_t ranks = share.context * (share.sequence_parallel ? share.tensor : 1);
-  const std::uint64_t tokens = (all + ranks - 1) / ranks;
+  const std::uint64_t tokens = ceil_div(all, ranks);
   Bytes largest;
   for (const models::Section& section : graph.sections) {
     for (std::size_t i = 0; i < section.size(); ++i) {

@@ -48,13 +48,6 @@ MappedOperator map_around_ring(const OperatorNode& node, const models::Attention
   if (!input.fabric) throw ConfigError("ring attention over several GPUs: no fabric is given");
   hardware::EvaluateOptions options = input.evaluation.options;
   options.timeline = false;
-  const auto time = [&](const models::Operator& part) {
-    Seconds sum;
-    for (const hardware::TileProgram& kernel : map_operator(part, input.gpu, input.mapping).kernels) {
-      sum += hardware::evaluate_analytical(kernel, input.gpu, options).time;
-    }
-    return sum;
-  };
   RingAttention ring{op, input.plan.context_scheme};
   ring.block.kv_len = op.q_len;
   MappedOperator out{node, map_operator(ring.block, input.gpu, input.mapping)};
@@ -67,7 +60,7 @@ MappedOperator map_around_ring(const OperatorNode& node, const models::Attention
   }
   out.computing = Watts(above_idle.count() / busy.count());
   out.messages = ring_attention_program(ring, workloads::group_of(input.plan, models::ParallelAxis::context),
-                                        *input.fabric, input.gpu, time);
+                                        *input.fabric, input.gpu, closed_form_time(input.gpu, input.mapping));
   out.sequence.note = out.messages->name + ", kernels of the rounds by the closed form";
   return out;
 }

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "scenarios/step/gradient_buckets.h"
+#include "sim/base/checked.h"
 
 namespace lightcone::scenarios {
 namespace {
@@ -54,7 +55,7 @@ class StageBuilder {
     const std::uint64_t all = stage_parameters(plan_, stage_);
     const std::uint64_t ranks = plan_.data.zero > 0 ? plan_.data.ranks : 1;
     const std::uint32_t task =
-        add(Stream::compute, StepKind::optimiser, costs_.optimiser((all + ranks - 1) / ranks), waiting_);
+        add(Stream::compute, StepKind::optimiser, costs_.optimiser(ceil_div(all, ranks)), waiting_);
     if (gathers_after_update() && !plan_.data.overlap) gather_weights({task});
   }
 

@@ -29,12 +29,6 @@ std::string describe(const PlanCandidate& candidate) {
                             kRecomputed.at(static_cast<std::size_t>(candidate.training.recomputation)));
 }
 
-std::uint64_t layers_of(const models::ModelSpec& model) {
-  std::uint64_t layers = 0;
-  for (const models::Block& block : model.blocks) layers += block.layers;
-  return layers;
-}
-
 // Schedules of `stages` stages, with chunks as long as each holds a layer.
 std::vector<std::pair<PipelineSchedule, std::uint32_t>> schedules(std::uint32_t stages, std::uint64_t layers) {
   std::vector<std::pair<PipelineSchedule, std::uint32_t>> all{{PipelineSchedule::one_f_one_b, 1}};
@@ -59,7 +53,7 @@ class Search {
     const std::uint32_t gpus = scenario_.machine.gpu_count, context = scenario_.plan.context;
     std::uint32_t domain = 1;
     if (scenario_.machine.fabric) domain = hardware::MachineGraph(*scenario_.machine.fabric).level_size(0);
-    const std::uint64_t layers = layers_of(scenario_.model);
+    const std::uint64_t layers = workloads::layers_of(scenario_.model);
     for (std::uint32_t tensor = 1; tensor <= std::min(domain, gpus); tensor *= 2) {
       for (std::uint32_t pipeline = 1; pipeline <= std::min<std::uint64_t>(layers + 2, gpus); ++pipeline) {
         if (gpus % (tensor * context * pipeline) != 0) continue;

@@ -17,12 +17,6 @@ namespace {
 
 using models::ModelSpec;
 
-std::uint64_t layer_count(const ModelSpec& model) {
-  std::uint64_t layers = 0;
-  for (const models::Block& block : model.blocks) layers += block.layers;
-  return layers;
-}
-
 // The section of each layer in order of execution; section 0 is the embedding.
 std::vector<std::uint32_t> sections_of_layers(const ModelSpec& model) {
   std::vector<std::uint32_t> sections;
@@ -84,7 +78,7 @@ void check_plan(const Scenario& scenario, const workloads::PipelineShape& pipeli
     add("experts over data ranks are not played in a training step yet; expert must be at most tensor");
   for (const std::string& fault : workloads::faults(pipeline)) add(fault);
   const std::string layers =
-      workloads::layers_fault(layer_count(scenario.model), std::uint64_t{pipeline.stages} * pipeline.chunks);
+      workloads::layers_fault(workloads::layers_of(scenario.model), std::uint64_t{pipeline.stages} * pipeline.chunks);
   if (!layers.empty()) add(layers);
   if (scenario.plan.gpus() > 1 && !scenario.machine.fabric)
     add("a step over several GPUs needs a machine with a fabric");

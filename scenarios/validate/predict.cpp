@@ -72,7 +72,6 @@ void map_to_messages(const models::Communication& op, const MappedPoint& mapped,
   append(work.note, fabric->name + ": " + collective.note);
 }
 
-// Kernels by the closed form, whatever the fidelity: they are steps of a message program.
 void map_to_ring(const models::Attention& block, const MappedPoint& mapped, const PredictionMachine& machine,
                  MappedWork& work) {
   const PredictionFabric* fabric = fabric_for(machine, mapped.ranks, 1);
@@ -81,18 +80,9 @@ void map_to_ring(const models::Attention& block, const MappedPoint& mapped, cons
   }
   std::vector<std::uint32_t> gpus(mapped.ranks);
   std::iota(gpus.begin(), gpus.end(), 0u);
-  hardware::EvaluateOptions options;
-  options.launch = mapped.options.launch;
-  options.timeline = false;
-  const auto time = [&](const models::Operator& op) {
-    Seconds sum;
-    for (const hardware::TileProgram& kernel : map_operator(op, machine.gpu, mapped.options).kernels) {
-      sum += hardware::evaluate_analytical(kernel, machine.gpu, options).time;
-    }
-    return sum;
-  };
   work.fabric = fabric;
-  work.messages = ring_attention_program({block, *mapped.ring}, gpus, fabric->graph, machine.gpu, time);
+  work.messages = ring_attention_program({block, *mapped.ring}, gpus, fabric->graph, machine.gpu,
+                                         closed_form_time(machine.gpu, mapped.options));
   append(work.note, fabric->name + ": " + work.messages.name);
 }
 

@@ -21,8 +21,6 @@ using hardware::MessageWorker;
 using hardware::WorkerClass;
 using workloads::ContextScheme;
 
-constexpr Bytes kSlice{512 * 1024};  // a slot of NCCL's FIFO
-
 // What a rank computes in a round: its own block, or one from so many ranks before.
 models::Attention round_of(const RingAttention& op, bool own) {
   models::Attention a = op.block;
@@ -122,7 +120,7 @@ class Builder {
     own.sms = sends ? 1 : 0;
     std::vector<MessageStep> steps;
     if (sends) steps.push_back(hand(false, 0));
-    for (const Bytes slice : pieces(piece_, kSlice)) {
+    for (const Bytes slice : pieces(piece_, task_.constants.simple.step)) {
       MessageStep step = hand(sends, 1);
       step.bytes = slice;
       (sends ? step.local_read : step.local_written) = slice;
@@ -162,6 +160,19 @@ class Builder {
 };
 
 }  // namespace
+
+OperatorTime closed_form_time(const hardware::GpuSpec& gpu, const MappingOptions& mapping) {
+  hardware::EvaluateOptions options;
+  options.launch = mapping.launch;
+  options.timeline = false;
+  return [&gpu, mapping, options](const models::Operator& op) {
+    Seconds sum;
+    for (const hardware::TileProgram& kernel : map_operator(op, gpu, mapping).kernels) {
+      sum += hardware::evaluate_analytical(kernel, gpu, options).time;
+    }
+    return sum;
+  };
+}
 
 MessageProgram ring_attention_program(const RingAttention& op, const std::vector<std::uint32_t>& gpus,
                                       const hardware::MachineGraph& graph, const hardware::GpuSpec& gpu,

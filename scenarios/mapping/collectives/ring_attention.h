@@ -15,6 +15,7 @@
 #include "hardware/spec/gpu_spec.h"
 #include "hardware/spec/machine_graph.h"
 #include "models/graph/operator.h"
+#include "scenarios/mapping/map_operator.h"
 #include "workloads/plan_spec.h"
 
 namespace lightcone::scenarios {
@@ -27,6 +28,8 @@ struct RingAttention {
 
 // Time of an operator alone on the GPU, launches included.
 using OperatorTime = std::function<Seconds(const models::Operator&)>;
+// By the closed form, whatever the fidelity of a run: the kernels of a ring are steps of one program of messages.
+OperatorTime closed_form_time(const hardware::GpuSpec& gpu, const MappingOptions& mapping);
 
 // Kernels of each round, and of the sum of its result into the one so far, take the time that `time` says. Throws
 // ConfigError for a scheme that is no ring and for one rank.
